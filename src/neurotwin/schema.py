@@ -1,0 +1,136 @@
+"""What the columns of a cohort mean: variables, treatments and static covariates, with units."""
+
+import math
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from neurotwin.errors import SchemaError
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Unit = Annotated[str, Field(min_length=1, max_length=40)]
+FloatArray = NDArray[np.float64]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True, ser_json_inf_nan="constants")
+
+
+class Variable(_Record):
+    """A quantity that is observed over time.
+
+    ``plausible`` is the range, in ``unit``, outside which a value is not believed. ``transform`` is the scale on
+    which the quantity is modelled: ``log`` means ``ln(x + offset)``.
+    """
+
+    name: Name
+    unit: Unit
+    code: str = ""
+    plausible: tuple[float, float] = (-math.inf, math.inf)
+    transform: Literal["identity", "log"] = "identity"
+    offset: float = 0.0
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        low, high = self.plausible
+        if not low < high:
+            raise ValueError(f"plausible range of {self.name} must rise, got ({low}, {high})")
+        if self.transform == "log" and low + self.offset < 0:
+            raise ValueError(f"{self.name} is modelled as ln(x + {self.offset}), so plausible must start at {-self.offset} or above")
+        return self
+
+    def forward(self, value: FloatArray) -> FloatArray:
+        """Natural unit to modelling scale."""
+        return np.log(value + self.offset) if self.transform == "log" else value
+
+    def inverse(self, value: FloatArray) -> FloatArray:
+        """Modelling scale to natural unit."""
+        return np.exp(value) - self.offset if self.transform == "log" else value
+
+
+class Treatment(_Record):
+    """Something that is done to a subject.
+
+    A ``bolus`` is an amount given at an instant; an ``infusion`` is a rate and a ``setting`` a level, both held over
+    a period. ``unit`` is that of the amount, rate or level.
+    """
+
+    name: Name
+    unit: Unit
+    kind: Literal["bolus", "infusion", "setting"]
+    code: str = ""
+    plausible: tuple[float, float] = (0.0, math.inf)
+
+
+class Static(_Record):
+    """A covariate that does not change: numeric with a unit, or one of several levels."""
+
+    name: Name
+    unit: Unit = "1"
+    levels: tuple[str, ...] = ()
+    code: str = ""
+    plausible: tuple[float, float] = (-math.inf, math.inf)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.levels)) != len(self.levels) or len(self.levels) == 1:
+            raise ValueError(f"levels of {self.name} must be distinct and at least two")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that this covariate takes in an encoded table."""
+        return tuple(f"{self.name}={level}" for level in self.levels) if self.levels else (self.name,)
+
+
+class Schema(_Record):
+    """Names, units and ranges of everything in a cohort. ``time_unit`` is the UCUM unit of all times."""
+
+    name: Name
+    time_unit: Unit
+    variables: tuple[Variable, ...] = Field(min_length=1)
+    treatments: tuple[Treatment, ...] = ()
+    statics: tuple[Static, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [item.name for group in (self.variables, self.treatments, self.statics) for item in group]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"names must differ, repeated: {', '.join(repeated)}")
+        return self
+
+    @classmethod
+    def parse(cls, content: object, where: str = "schema") -> Self:
+        """Build from plain data; raises SchemaError with the place of the first fault."""
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise SchemaError(first["msg"], where=f"{where}: {place}" if place else where) from None
+
+    @property
+    def static_columns(self) -> tuple[str, ...]:
+        """Names of the encoded static columns, levels one-hot."""
+        return tuple(column for static in self.statics for column in static.columns)
+
+    def encode_statics(self, raw: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Encode raw statics ``[subject, static]`` (number or level index, NaN = missing).
+
+        Returns values and mask, both ``[subject, static column]``; missing values are 0 with mask 0.
+        """
+        values, masks = [], []
+        for index, static in enumerate(self.statics):
+            column = raw[:, index]
+            known = np.isfinite(column)
+            block = np.where(known, column, 0.0)[:, None]
+            if static.levels:
+                block = (block == np.arange(len(static.levels))) & known[:, None]
+            values.append(block.astype(np.float64))
+            masks.append(np.repeat(known[:, None], block.shape[1], axis=1).astype(np.float64))
+        if not values:
+            return np.zeros((len(raw), 0)), np.zeros((len(raw), 0))
+        return np.concatenate(values, axis=1), np.concatenate(masks, axis=1)

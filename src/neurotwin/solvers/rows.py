@@ -1,0 +1,68 @@
+"""Timeline rows as tensors, and the one loop over them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurotwin.timeline import Timeline
+
+
+class Rows(NamedTuple):
+    """Time-dependent part of a Timeline: each field ``[batch, row, ...]``, or ``[batch, ...]`` for a single row.
+
+    See `neurotwin.timeline.Timeline` for the meaning of the fields.
+    """
+
+    dt: Tensor
+    control: Tensor
+    jump: Tensor
+    value: Tensor
+    mask: Tensor
+    censor: Tensor
+    query_at: Tensor
+    peek: Tensor
+
+    @classmethod
+    def of(cls, timeline: Timeline, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> "Rows":
+        """The rows of a numpy timeline."""
+        return cls(*(torch.as_tensor(np.asarray(getattr(timeline, name)), dtype=dtype, device=device) for name in cls._fields))
+
+    @property
+    def active(self) -> Tensor:
+        """``[batch, 1]`` of a single row: does it do anything at all? Padding does not."""
+        acts = (self.dt > 0) | (self.jump != 0).any(-1) | (self.mask > 0).any(-1)
+        return acts.unsqueeze(-1)
+
+
+Body = Callable[[tuple[Tensor, ...], Rows], tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
+
+
+def over_rows(body: Body, carry: tuple[Tensor, ...], rows: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Apply ``body(carry, row) -> (carry, outputs)`` to the rows in order.
+
+    Returns the last carry and the outputs stacked along axis 1. In eager mode this is a Python loop, which autograd
+    and ``torch.compile`` of the body like best; while exporting it becomes one ``scan``, so that the number of rows
+    stays dynamic in the graph.
+    """
+    if torch.compiler.is_exporting():
+        return _scan(body, carry, rows)
+    outputs = []
+    for row in zip(*(field.unbind(1) for field in rows), strict=True):
+        carry, output = body(carry, Rows(*row))
+        outputs.append(output)
+    return carry, tuple(torch.stack(column, dim=1) for column in zip(*outputs, strict=True))
+
+
+def _scan(body: Body, carry: tuple[Tensor, ...], rows: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    from torch._higher_order_ops.scan import scan
+
+    def step(state: tuple[Tensor, ...], row: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        after, output = body(state, Rows(*row))
+        # A scan body must not return one tensor twice, nor an input as it came.
+        return tuple(item.clone() for item in after), tuple(item.clone() for item in output)
+
+    after, outputs = scan(step, carry, tuple(field.transpose(0, 1) for field in rows), dim=0)
+    return after, tuple(item.transpose(0, 1) for item in outputs)

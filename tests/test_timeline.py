@@ -164,7 +164,7 @@ def test_a_subject_alone_has_the_same_rows_as_in_a_batch(case):
     for one in range(n):
         pick = np.array([one])
         alone = build(
-            observations.of_subjects(pick, n), doses.of_subjects(pick, n), queries.of_subjects(pick, n), max_step=max_step
+            observations.by_subject().of_subjects(pick), doses.by_subject().of_subjects(pick), queries.by_subject().of_subjects(pick), max_step=max_step
         )
         for name in ("dt", "control", "jump", "value", "mask", "query", "query_at", "peek"):
             mine, theirs = getattr(alone, name)[0], getattr(together, name)[one]

@@ -57,9 +57,13 @@ class Cohort:
     @classmethod
     def build(
         cls, schema: Schema, ids: Sequence[str], statics: NDArray[np.float64], observations: Observations, doses: Doses,
-        *, split_key: str, truth: dict[str, NDArray[np.float64]] | None = None, provenance: dict[str, Any] | None = None,
+        *, split_key: str, fold: Sequence[int] | None = None, truth: dict[str, NDArray[np.float64]] | None = None,
+        provenance: dict[str, Any] | None = None,
     ) -> Self:  # fmt: skip
-        """Check, sort and split. Raises CohortError when tables and schema do not fit each other."""
+        """Check, sort and split. ``fold``: where ``ids`` are pseudonyms, the folds of the source's ids.
+
+        Raises CohortError when tables and schema do not fit each other.
+        """
         if len(set(ids)) != len(ids):
             raise CohortError("a subject id stands twice", where="subjects", expected="distinct ids")
         if statics.shape != (len(ids), len(schema.statics)):
@@ -70,13 +74,15 @@ class Cohort:
                              ("dose times", doses.time), ("amounts", doses.amount)):  # fmt: skip
             if not np.isfinite(values).all():
                 raise CohortError(f"{int((~np.isfinite(values)).sum())} {name} are not finite", where="cohort")
-        fold = np.array([fold_of(split_key, one) for one in ids], dtype=np.int8)
+        folds = np.array([fold_of(split_key, one) for one in ids] if fold is None else fold, dtype=np.int8)
+        if folds.shape != (len(ids),) or ((folds < 0) | (folds >= N_FOLDS)).any():
+            raise CohortError("folds do not fit the subjects", where="subjects", expected=f"{len(ids)} numbers 0..{N_FOLDS - 1}")
         observations = observations.take(
             np.lexsort((observations.variable, observations.post_dose, observations.time, observations.subject))
         )
         doses = doses.take(np.lexsort((doses.amount, doses.treatment, doses.time, doses.subject)))
         provenance = {**(provenance or {}), "split_key": split_key}
-        return cls(schema, np.array(ids, dtype=np.str_), fold, statics.astype(np.float64), observations, doses, truth or {}, provenance)
+        return cls(schema, np.array(ids, dtype=np.str_), folds, statics.astype(np.float64), observations, doses, truth or {}, provenance)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -95,7 +101,7 @@ class Cohort:
         index = np.arange(len(self))[np.asarray(subjects)]
         return replace(
             self, ids=self.ids[index], fold=self.fold[index], statics=self.statics[index],
-            observations=self.observations.of_subjects(index, len(self)), doses=self.doses.of_subjects(index, len(self)),
+            observations=self.observations.of_subjects(index), doses=self.doses.of_subjects(index),
             truth={name: values[index] for name, values in self.truth.items()},
         )  # fmt: skip
 

@@ -79,8 +79,8 @@ class Episodes:
         index, n = np.arange(len(self))[np.asarray(subjects)], len(self)
         return replace(
             self, static=self.static[index], static_mask=self.static_mask[index], start=self.start[index], cut=self.cut[index],
-            observations=self.observations.of_subjects(index, n), doses=self.doses.of_subjects(index, n),
-            queries=self.queries.of_subjects(index, n),
+            observations=self.observations.of_subjects(index), doses=self.doses.of_subjects(index),
+            queries=self.queries.of_subjects(index),
         )  # fmt: skip
 
     def _timeline(self, start: Array, observations: Observations, doses: Doses, queries: Queries, max_step: float) -> Timeline:
@@ -148,13 +148,13 @@ def make_episodes(
     if not len(kept):
         raise CohortError("no subject can be forecast", where=f"cohort of {n} subjects",
                           expected=f"at least {min_visits} visits up to the cut and one after it")  # fmt: skip
-    future = seen.take(ahead).of_subjects(kept, n)
+    future = seen.take(ahead).of_subjects(kept)
     keys = np.stack([future.subject, future.time, future.post_dose], axis=1)
     asked, query = np.unique(keys, axis=0, return_inverse=True)
     static, static_mask = cohort.schema.encode_statics(cohort.statics[kept])
     episodes = Episodes(
         schema=cohort.schema, static=static, static_mask=static_mask, start=np.minimum(cohort.start[kept], cut[kept]),
-        cut=cut[kept], observations=seen.take(past).of_subjects(kept, n), doses=cohort.doses.of_subjects(kept, n),
+        cut=cut[kept], observations=seen.take(past).of_subjects(kept), doses=cohort.doses.of_subjects(kept),
         queries=Queries.of(asked[:, 0], asked[:, 1], asked[:, 2]),
     )  # fmt: skip
     return episodes, Targets(query.reshape(-1), future.variable, future.value, future.censor), kept

@@ -25,13 +25,20 @@ class EventTable:
         index = np.asarray(index)
         return type(self)(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
 
-    def of_subjects(self, subjects: NDArray[np.integer[Any]], n_subjects: int) -> Self:
-        """Rows of the chosen subjects, renumbered 0.. in the order given."""
-        position = np.full(n_subjects, -1, dtype=np.int32)
-        position[subjects] = np.arange(len(subjects), dtype=np.int32)
-        kept = self.take(position[self.subject] >= 0)
-        kept = replace(kept, subject=position[kept.subject])
-        return kept.take(np.argsort(kept.subject, kind="stable"))
+    def of_subjects(self, subjects: NDArray[np.integer[Any]]) -> Self:
+        """Rows of the chosen subjects, renumbered 0.. in the order given.
+
+        The rows must be sorted by subject, as those of a cohort are, so that a few subjects are found fast.
+        """
+        bounds = np.searchsorted(self.subject, np.stack([subjects, subjects + 1]))
+        count = bounds[1] - bounds[0]
+        first = np.repeat(bounds[0] - (np.cumsum(count) - count), count)
+        rows = self.take(first + np.arange(len(first)))
+        return replace(rows, subject=np.repeat(np.arange(len(subjects), dtype=np.int32), count))
+
+    def by_subject(self) -> Self:
+        """The same rows sorted by subject, otherwise in the order they had."""
+        return self.take(np.argsort(self.subject, kind="stable"))
 
     @classmethod
     def concatenate(cls, *tables: Self) -> Self:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
 from neurotwin.errors import SchemaError
 
@@ -14,8 +14,23 @@ Unit = Annotated[str, Field(min_length=1, max_length=40)]
 FloatArray = NDArray[np.float64]
 
 
+def _open_ends(span: object) -> object:
+    """JSON has no infinity: null stands for an open end."""
+    if isinstance(span, list | tuple) and len(span) == 2:
+        low, high = span
+        return (-math.inf if low is None else low, math.inf if high is None else high)
+    return span
+
+
+def _null_ends(span: tuple[float, float]) -> tuple[float | None, ...]:
+    return tuple(end if math.isfinite(end) else None for end in span)
+
+
+Range = Annotated[tuple[float, float], BeforeValidator(_open_ends), PlainSerializer(_null_ends, when_used="json")]
+
+
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Variable(_Record):
@@ -28,7 +43,7 @@ class Variable(_Record):
     name: Name
     unit: Unit
     code: str = ""
-    plausible: tuple[float, float] = (-math.inf, math.inf)
+    plausible: Range = (-math.inf, math.inf)
     transform: Literal["identity", "log"] = "identity"
     offset: float = 0.0
     source: str = ""
@@ -62,7 +77,7 @@ class Treatment(_Record):
     unit: Unit
     kind: Literal["bolus", "infusion", "setting"]
     code: str = ""
-    plausible: tuple[float, float] = (0.0, math.inf)
+    plausible: Range = (0.0, math.inf)
 
 
 class Static(_Record):
@@ -72,7 +87,7 @@ class Static(_Record):
     unit: Unit = "1"
     levels: tuple[str, ...] = ()
     code: str = ""
-    plausible: tuple[float, float] = (-math.inf, math.inf)
+    plausible: Range = (-math.inf, math.inf)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -109,7 +109,7 @@ def test_own_grids_in_a_batch_equal_each_solved_alone(solver, tolerance):
     together = solve(damped, state, timeline, solver, jump=add)
     for one in range(6):
         pick = np.array([one])
-        alone_rows = cut(doses.of_subjects(pick, 6), asked.of_subjects(pick, 6), max_step=solver.max_step)
+        alone_rows = cut(doses.of_subjects(pick), asked.of_subjects(pick), max_step=solver.max_step)
         alone = solve(damped, state[one : one + 1], alone_rows, solver, jump=add)
         mine = together.at_query[one, timeline.query_row[asked.subject == one]]
         torch.testing.assert_close(mine, alone.at_query[0, alone_rows.query_row], rtol=tolerance, atol=tolerance)

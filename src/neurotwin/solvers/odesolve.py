@@ -26,7 +26,7 @@ class Solution(NamedTuple):
         final: ``[batch, state]`` after the last row; NaN for subjects whose status is not 0.
         clock: ``[batch]`` time of ``final``.
         error: ``[batch, row, state]`` sum of the absolute step-error estimates up to each row, or None.
-        status: ``[batch]`` 0 ok, 1 non-finite, 2 step budget.
+        status: ``[batch]`` 0 ok, 1 non-finite, 2 step budget; of no meaning inside an exported graph.
     """
 
     at_query: Tensor
@@ -64,8 +64,10 @@ def odesolve(
     """
     _check(state, rows, start, static, solver, jump)
 
+    exporting = torch.compiler.is_exporting()
+
     def body(carry: tuple[Tensor, ...], row: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        before, t, status, total = carry
+        before, t, *extra = carry
         begun = before if jump is None else jump(t, before, row.jump, static)
         done = solver.advance(lambda time, inner: vector_field(time, inner, row.control, static), t, row.dt, begun, row.query_at)
         after = done.end
@@ -73,21 +75,26 @@ def odesolve(
             seen = (row.mask > 0).any(-1, keepdim=True)
             after = torch.where(seen, update(t + row.dt, after, row, static), after)
         kept = row.active & (row.peek == 0).unsqueeze(-1)
-        error = total if done.error is None else total + done.error.abs()
         # where() rather than arithmetic: padding must leave the state as it was, bit for bit.
-        carried = (
-            torch.where(kept, after, before),
-            torch.where(row.peek == 0, t + row.dt, t),
-            torch.where(status == OK, done.status, status),
-            torch.where(kept, error, total),
-        )
-        return carried, (done.at_query, error)
+        carried, asked = [torch.where(kept, after, before), torch.where(row.peek == 0, t + row.dt, t)], [done.at_query]
+        if done.error is not None:
+            total = extra.pop(0)
+            asked.append(total + done.error.abs())
+            carried.append(torch.where(kept, asked[1], total))
+        if not exporting:
+            carried.append(torch.where(extra[0] == OK, done.status, extra[0]))
+        return tuple(carried), tuple(asked)
 
-    first = (state, start, torch.zeros_like(start, dtype=torch.int64), torch.zeros_like(state))
-    (final, clock, status, _), (at_query, error) = over_rows(body, first, rows)
-    if not torch.compiler.is_exporting():
+    first = [state, start]
+    if solver.has_error:
+        first.append(torch.zeros_like(state))
+    if not exporting:
+        first.append(torch.zeros_like(start, dtype=torch.int64))
+    carry, asked = over_rows(body, tuple(first), rows)
+    final, clock, status = carry[0], carry[1], carry[-1]
+    if not exporting:
         final = torch.where((status == OK).unsqueeze(-1), final, torch.nan)
-    return Solution(at_query, final, clock, error if solver.has_error else None, status)
+    return Solution(asked[0], final, clock, asked[1] if solver.has_error else None, status)
 
 
 def _check(state: Tensor, rows: Rows, start: Tensor, static: Tensor, solver: Solver, jump: Jump | None) -> None:

@@ -64,5 +64,7 @@ def _scan(body: Body, carry: tuple[Tensor, ...], rows: Rows) -> tuple[tuple[Tens
         # A scan body must not return one tensor twice, nor an input as it came.
         return tuple(item.clone() for item in after), tuple(item.clone() for item in output)
 
-    after, outputs = scan(step, carry, tuple(field.transpose(0, 1) for field in rows), dim=0)
+    # The first carry must be laid out in memory as later ones are, which a slice of a packed state is not.
+    first = tuple(item.clone(memory_format=torch.contiguous_format) for item in carry)
+    after, outputs = scan(step, first, tuple(field.transpose(0, 1) for field in rows), dim=0)
     return after, tuple(item.transpose(0, 1) for item in outputs)

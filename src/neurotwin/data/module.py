@@ -1,0 +1,115 @@
+"""The Lightning data module over a cohort: split by subject, cut at random visits, the same for the same seed."""
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+import numpy as np
+from torch.utils.data import DataLoader, Dataset
+
+from neurotwin.cohort import Cohort
+from neurotwin.data.batch import Batch, random_batch, random_cuts
+from neurotwin.errors import CohortError, ConfigError
+from neurotwin.scaling import Scaling
+
+
+class EpisodeBatches(Dataset[Batch]):
+    """The batches of one epoch, each made from its own random stream: whatever worker asks, the batch is the same.
+
+    Args:
+        cohort: the part of the cohort to draw from.
+        seed: of the stream, usually ``(seed, epoch)``.
+        repeats: how often each subject is visited, each time with another cut.
+    """
+
+    def __init__(
+        self, cohort: Cohort, *, seed: tuple[int, ...], batch_size: int, max_step: float, min_visits: int,
+        max_horizon: float, repeats: int = 1, shuffle: bool = True,
+    ) -> None:  # fmt: skip
+        self.cohort, self.seed = cohort, seed
+        self.how = {"max_step": max_step, "min_visits": min_visits, "max_horizon": max_horizon}
+        rng = np.random.default_rng(seed)
+        orders = [rng.permutation(len(cohort)) if shuffle else np.arange(len(cohort)) for _ in range(repeats)]
+        order = np.concatenate(orders).astype(np.int64)
+        self.chosen = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> Batch:
+        return random_batch(self.cohort, self.chosen[index], np.random.default_rng((*self.seed, index)), **self.how)
+
+
+class CohortData(pl.LightningDataModule):
+    """Training and validation batches of a cohort on disk.
+
+    Args:
+        cohort: folder of the cohort.
+        batch_size: subjects per batch and device.
+        min_visits: visits that a subject needs up to its cut.
+        max_horizon: longest time ahead that is asked for, in the schema's time unit; None for no limit.
+        repeats: cuts per subject and epoch.
+        rotation: which folds are train, validation and test, see `Cohort.part`.
+        limit: use only so many training subjects; None for all.
+        num_workers: of the loader; 0 works in the main process.
+        seed: of shuffling and cuts.
+
+    Raises:
+        ConfigError: a number out of its range.
+        CohortError: no cohort, or an empty part.
+    """
+
+    def __init__(
+        self, cohort: str | Path, *, batch_size: int = 64, min_visits: int = 2, max_horizon: float | None = None, repeats: int = 1,
+        rotation: int = 0, limit: int | None = None, num_workers: int = 0, seed: int = 0,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        for name, value, least in (("batch_size", batch_size, 1), ("min_visits", min_visits, 1), ("repeats", repeats, 1),
+                                   ("num_workers", num_workers, 0), ("limit", limit, 1)):  # fmt: skip
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise ConfigError(f"{name} is {value!r}", where=f"data.{name}", expected=f"a whole number of at least {least}")
+        if max_horizon is not None and not max_horizon > 0:
+            raise ConfigError(f"max_horizon is {max_horizon!r}", where="data.max_horizon", expected="a positive time, or null")
+        self.folder = Path(cohort)
+        self.how = {"batch_size": batch_size, "min_visits": min_visits, "max_horizon": max_horizon or np.inf}
+        self.repeats, self.rotation, self.limit = repeats, rotation, limit
+        self.num_workers, self.seed = num_workers, seed
+        self.max_step = 1.0
+        self._whole: Cohort | None = None
+
+    @property
+    def cohort(self) -> Cohort:
+        """The whole cohort, read once."""
+        if self._whole is None:
+            self._whole = Cohort.load(self.folder)
+        return self._whole
+
+    def train_part(self) -> Cohort:
+        """Subjects to train on: those with enough visits."""
+        part = self.cohort.part("train", self.rotation)
+        if self.limit is not None:
+            part = part.take(np.arange(min(self.limit, len(part))))
+        return _with_visits(part, self.how["min_visits"])
+
+    def scaling(self) -> Scaling:
+        """Scales of the training part; no other subject touches them."""
+        return Scaling.fit(self.cohort.part("train", self.rotation))
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        data = EpisodeBatches(self.train_part(), seed=(self.seed, 0, epoch), max_step=self.max_step, repeats=self.repeats, **self.how)
+        return self._loader(data)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        part = _with_visits(self.cohort.part("validation", self.rotation), self.how["min_visits"])
+        # The same cuts in every epoch, several per subject.
+        return self._loader(EpisodeBatches(part, seed=(self.seed, 1), max_step=self.max_step, repeats=2, shuffle=False, **self.how))
+
+    def _loader(self, data: EpisodeBatches) -> DataLoader[Batch]:
+        return DataLoader(data, batch_size=None, num_workers=self.num_workers, persistent_workers=False)
+
+
+def _with_visits(part: Cohort, min_visits: int) -> Cohort:
+    usable = np.isfinite(random_cuts(part, np.random.default_rng(0), min_visits))
+    if not usable.any():
+        raise CohortError("no subject has enough visits", where=f"a part of {len(part)} subjects", expected=f"{min_visits} and one more")
+    return part.take(usable)

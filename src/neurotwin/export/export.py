@@ -1,0 +1,199 @@
+"""Export: from a training run to a bundle that a clinic can call, or an error and nothing."""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+import yaml
+
+from neurotwin import __version__
+from neurotwin.bundle import ASSIMILATE, CALIBRATION, FORECAST, GOLDEN, MANIFEST, SCHEMA_VERSION, SIGNATURE, manifest_files
+from neurotwin.calibration import Calibration
+from neurotwin.cohort import Cohort
+from neurotwin.episodes import make_episodes
+from neurotwin.errors import ConfigError, SolverError
+from neurotwin.evaluation.calibration import fit_calibration, with_measured_coverage
+from neurotwin.evaluation.cuts import random_cuts
+from neurotwin.export.card import NOT_FOR, model_card
+from neurotwin.export.golden import golden_cases
+from neurotwin.export.graphs import OPSET, AssimilateGraph, ForecastGraph, SupportScore, operators, write_onnx
+from neurotwin.export.parity import TimelineSource, history_arrays, plan_arrays, prove_parity
+from neurotwin.export.signature import build_signature
+from neurotwin.export.support import fit_support
+from neurotwin.models import Surrogate
+from neurotwin.scaling import Scaling
+from neurotwin.training import SurrogatePredictor
+
+LARGEST_GRAPH = 500_000
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote: the folder, the worst difference of each output, and the graphs' sizes in bytes."""
+
+    folder: Path
+    parity: Mapping[str, float]
+    sizes: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained run, as objects: the model, its cohort and how it was asked."""
+
+    model: Surrogate
+    scaling: Scaling
+    cohort: Cohort
+    data: Mapping[str, Any]
+    config: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+
+
+def export_bundle(source: Source, target: Path, *, timelines: int = 1000) -> Exported:
+    """Write ``NAME@VERSION`` from a trained run.
+
+    Args:
+        timelines: how many random and edge timelines the parity proof compares.
+
+    Raises:
+        ConfigError: the folder's name is not NAME@VERSION, or it exists.
+        SolverError: the model's solver cannot be exported.
+        ParityError: a graph does not answer as the model does; nothing is left behind.
+    """
+    name, version = _name_of(target)
+    if not source.model.solver.exportable:
+        raise SolverError(f"{type(source.model.solver).__name__} cannot be exported", remedy="train with a fixed-step solver, e.g. rk4")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        exported = _write(source, draft, name, version, timelines)
+        draft.chmod(0o755)
+        draft.rename(target)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return Exported(target, exported.parity, exported.sizes)
+
+
+def _name_of(target: Path) -> tuple[str, str]:
+    found = re.fullmatch(r"([a-z][a-z0-9_]*)@(\d+\.\d+\.\d+)", target.name)
+    if not found:
+        raise ConfigError(f"bundle folder {target.name!r}", where=str(target), expected="NAME@VERSION, e.g. lung_tumour@0.1.0")
+    if target.exists():
+        raise ConfigError("the bundle exists already", where=str(target), remedy="raise the version, or remove it")
+    return found.group(1), found.group(2)
+
+
+def _write(source: Source, draft: Path, name: str, version: str, timelines: int) -> Exported:
+    model, how = source.model.eval(), source.config["evaluation"]
+    train, validation, test = (source.cohort.part(part, source.data["rotation"]) for part in ("train", "validation", "test"))
+    support, threshold = fit_support(model, train, validation, min_visits=how["min_visits"], seed=source.config["seed"])
+    calibration = _calibrate(model, validation, test, how, source.config["seed"])
+    questions = TimelineSource(source.cohort.schema, source.scaling, model.solver.max_step)
+    graphs = _graphs(model, support, questions, draft, {"neurotwin.name": name, "neurotwin.version": version})
+    sessions = {file: _session(draft / file) for file in graphs}
+    pairs = [(module, sessions[file]) for file, (module, _) in graphs.items()]
+    parity = prove_parity(pairs[0], pairs[1], questions, state_size=model.state_size, count=timelines)
+    synthetic = "simulator" in source.cohort.provenance
+    signature = build_signature(
+        model, source.cohort.schema, source.scaling, outputs=[item.name for item in sessions[FORECAST].get_outputs()],
+        support_threshold=threshold, counterfactual="simulated-only" if synthetic else "observational",
+    )  # fmt: skip
+    golden = golden_cases(sessions[ASSIMILATE], sessions[FORECAST], TimelineSource(source.cohort.schema, source.scaling, model.solver.max_step, 1), model.state_size)
+    for file, content in ((SIGNATURE, signature), (CALIBRATION, calibration.to_dict()), (GOLDEN, golden)):
+        _write_json(draft / file, content)
+    _write_training(source, draft / "training")
+    (draft / "LICENSE").write_bytes(files("neurotwin").joinpath("LICENSE").read_bytes() if files("neurotwin").joinpath("LICENSE").is_file() else _license())
+    manifest = _manifest(source, name, version, [proto for _, proto in graphs.values()], synthetic, parity)
+    (draft / "MODEL_CARD.md").write_text(model_card(manifest, signature, dict(source.data), calibration.to_dict(), parity))
+    _write_json(draft / MANIFEST, {**manifest, "files": manifest_files(draft)})
+    return Exported(draft, parity, {file: (draft / file).stat().st_size for file in graphs})
+
+
+def _graphs(model: Surrogate, support: SupportScore, questions: TimelineSource, draft: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    """File -> (module, ONNX model) of both graphs."""
+    state = np.zeros((3, model.state_size), np.float32)
+    forecast = ForecastGraph(model)
+    jobs = {
+        ASSIMILATE: (AssimilateGraph(model, support), history_arrays(questions.timeline(3, 4, past=True), state), ["new_state", "support"]),
+        FORECAST: (forecast, plan_arrays(questions.timeline(3, 4, past=False), state), forecast.output_names),
+    }
+    written = {}
+    for file, (module, example, outputs) in jobs.items():
+        tensors = {key: torch.as_tensor(value) for key, value in example.items()}
+        proto = write_onnx(module, tensors, outputs, draft / file, metadata)
+        if (size := (draft / file).stat().st_size) > LARGEST_GRAPH:
+            raise ConfigError(f"{file} has {size} bytes", where="export", expected=f"at most {LARGEST_GRAPH}", remedy="make the model smaller")
+        written[file] = (module, proto)
+    return written
+
+
+def _calibrate(model: Surrogate, validation: Cohort, test: Cohort, how: Mapping[str, Any], seed: int) -> Calibration:
+    """Factors from the validation patients; coverage as measured on the test patients."""
+    predict = SurrogatePredictor(model)
+    limit = how.get("max_horizon") or np.inf
+    horizons = [*(edge for edge in how["horizons"] if edge < limit), float(limit)]
+    fitted: Calibration | None = None
+    for part in (validation, test):
+        cuts = random_cuts(part, min_visits=how["min_visits"], max_horizon=limit, seed=seed)
+        episodes, targets, _ = make_episodes(part, cuts, min_visits=how["min_visits"], max_horizon=limit)
+        forecast = predict(episodes)
+        if fitted is None:
+            fitted = fit_calibration(forecast, targets, episodes, horizons=horizons, description=f"{len(episodes)} validation patients")
+        else:
+            fitted = with_measured_coverage(fitted, forecast, targets, episodes)
+    if fitted is None:
+        raise ConfigError("nothing to calibrate on", where="export")
+    return fitted
+
+
+def _manifest(source: Source, name: str, version: str, protos: list[onnx.ModelProto], synthetic: bool, parity: Mapping[str, float]) -> dict[str, Any]:
+    origin = "simulated" if synthetic else "real"
+    return {
+        "schema_version": SCHEMA_VERSION, "name": name, "version": version, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"neurotwin": __version__, "torch": torch.__version__, "onnx": onnx.__version__, "numpy": np.__version__},
+        "opset": OPSET, "ir_version": max(proto.ir_version for proto in protos), "min_onnxruntime": "1.20",
+        "operators": sorted({operator for proto in protos for operator in operators(proto)}),
+        "license": "Apache-2.0", "synthetic": synthetic, "contact": "the maintainers of the repository that released this bundle",
+        "intended_use": f"Research on forecasts of {', '.join(v.name for v in source.cohort.schema.variables)} under treatment plans, "
+                        f"from {origin} subjects of the schema {source.cohort.schema.name}.",
+        "not_for": NOT_FOR, "parity": dict(parity), "data_sha256": source.data["sha256"],
+    }  # fmt: skip
+
+
+def _write_training(source: Source, folder: Path) -> None:
+    folder.mkdir()
+    # Paths of the machine that trained say nothing to anybody else.
+    config = {key: value for key, value in source.config.items() if key not in ("paths", "logger", "callbacks")}
+    config["data"] = {**config["data"], "cohort": Path(config["data"]["cohort"]).name}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    _write_json(folder / "metrics.json", dict(source.metrics))
+    _write_json(folder / "data_card.json", {**source.data, "cohort": Path(source.data["cohort"]).name})
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+
+def _license() -> bytes:
+    for folder in Path(__file__).resolve().parents:
+        if (folder / "LICENSE").is_file():
+            return (folder / "LICENSE").read_bytes()
+    return b"Apache License, Version 2.0: http://www.apache.org/licenses/LICENSE-2.0" + os.linesep.encode()
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

@@ -1,0 +1,160 @@
+"""What every surrogate shares: the packed state of a twin, assimilation of a history, forecast of a plan.
+
+A model answers two questions. `assimilate`: given a state (or none) and new events, what is the state? `forecast`:
+given a state and a plan, what will be seen? The state is one packed vector; its slices are in `layout`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neurotwin.models.prediction import Prediction
+from neurotwin.models.scaler import Scaler
+from neurotwin.scaling import Scaling
+from neurotwin.schema import Schema
+from neurotwin.solvers import Rows, Solver
+
+SMALLEST_SCALE = 0.02
+"""Least noise, in model units: a likelihood without a floor runs away on channels that repeat a value."""
+
+
+class Course(NamedTuple):
+    """A batch of cores acted out along rows: ``at_query`` ``[batch, row, core]``, ``final``, ``clock``, and the summed
+    absolute step error ``[batch, row, core]`` or None."""
+
+    at_query: Tensor
+    final: Tensor
+    clock: Tensor
+    error: Tensor | None
+
+
+class Surrogate(nn.Module, ABC):
+    """A learned twin of the subjects of one schema.
+
+    The packed state holds ``core`` (the model's own), ``static`` (covariates in model units and their masks),
+    ``clock``, and a summary of the past: ``last`` value per variable and whether it was ``seen``, ``visits``.
+
+    Args:
+        schema: what the channels mean; decides the sizes.
+        scaling: fitted scales.
+        core_size: length of the core.
+        solver: its ``max_step`` is how timelines must be cut.
+        draws: joint draws of a forecast; 1 for a model that gives none.
+    """
+
+    recursive = True
+    noise: Tensor
+
+    def __init__(self, schema: Schema, scaling: Scaling, *, core_size: int, solver: Solver, draws: int) -> None:
+        super().__init__()
+        self.schema, self.scaler, self.solver, self.n_draws = schema, Scaler(schema, scaling), solver, draws
+        self.n_obs, self.n_control = len(schema.variables), len(schema.treatments)
+        self.n_static = 2 * len(schema.static_columns)
+        sizes = {"core": core_size, "static": self.n_static, "clock": 1, "last": self.n_obs, "seen": self.n_obs, "visits": 1}
+        self.layout: dict[str, tuple[int, int]] = {}
+        position = 0
+        for name, size in sizes.items():
+            self.layout[name] = (position, position + size)
+            position += size
+        self.state_size = position
+        self.register_buffer("noise", standard_draws(draws, core_size))
+        if draws > 1:
+            self.spread = nn.Sequential(nn.Linear(core_size + self.n_static + 1 + self.n_obs, 32), nn.SiLU(), nn.Linear(32, core_size))
+            nn.init.constant_(self.spread[-1].bias, -2.0)
+
+    @abstractmethod
+    def initial(self, static: Tensor) -> Tensor:
+        """Core ``[batch, core]`` of a subject of whom nothing but covariates is known."""
+
+    @abstractmethod
+    def act(self, core: Tensor, rows: Rows, clock: Tensor, static: Tensor, *, observe: bool) -> Course:
+        """Act out rows (in model units); with ``observe`` the core learns from what was seen."""
+
+    @abstractmethod
+    def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
+        """Location and noise scale ``[..., obs]`` in model units."""
+
+    def assimilate(self, state: Tensor, fresh: Tensor, start: Tensor, static: Tensor, static_mask: Tensor, rows: Rows) -> Tensor:
+        """Packed state ``[batch, state]`` after the rows.
+
+        Args:
+            state: ``[batch, state]`` before them; ignored where ``fresh``.
+            fresh: ``[batch]`` 1 where there is no state yet.
+            start: ``[batch]`` clock of a fresh state.
+            static, static_mask: ``[batch, static column]`` covariates of a fresh state.
+            rows: in natural units.
+        """
+        rows = self.scaler.rows(rows)
+        blank = self.blank(start, static, static_mask)
+        state = torch.where(fresh.unsqueeze(-1) > 0, blank, state)
+        part = self.unpack(state)
+        course = self.act(part["core"], rows, part["clock"].squeeze(-1), part["static"], observe=True)
+        last, seen = _last_seen(rows.value, rows.mask)
+        return torch.cat(
+            [
+                course.final, part["static"], course.clock.unsqueeze(-1), torch.where(seen > 0, last, part["last"]),
+                torch.maximum(seen, part["seen"]), part["visits"] + (rows.mask > 0).any(-1).sum(1, keepdim=True).to(state.dtype),
+            ],
+            dim=-1,
+        )  # fmt: skip
+
+    def forecast(self, state: Tensor, rows: Rows) -> Prediction:
+        """Forecast a plan (rows in natural units) from a packed state."""
+        rows, part = self.scaler.rows(rows), self.unpack(state)
+        core, clock, static = part["core"], part["clock"].squeeze(-1), part["static"]
+        if self.n_draws == 1:
+            course = self.act(core, rows, clock, static, observe=False)
+            location, scale = self.head(course.at_query)
+            return Prediction(location.unsqueeze(-1), scale, self._step_error(course, location))
+        width = F.softplus(self.spread(torch.cat([core, static, torch.log1p(part["visits"]), part["seen"]], dim=-1)))
+        drawn = (core.unsqueeze(1) + width.unsqueeze(1) * self.noise).flatten(0, 1)
+        many = Rows(*(self._repeat(field) for field in rows))
+        course = self.act(drawn, many, self._repeat(clock), self._repeat(static), observe=False)
+        location, scale = self.head(course.at_query)
+        error = self._step_error(course, location)
+        split = (-1, self.n_draws)
+        return Prediction(
+            location.unflatten(0, split).movedim(1, -1),
+            torch.sqrt(scale.square().unflatten(0, split).mean(1)),
+            None if error is None else error.unflatten(0, split).mean(1),
+        )
+
+    def blank(self, start: Tensor, static: Tensor, static_mask: Tensor) -> Tensor:
+        """Packed state before any event."""
+        scaled = self.scaler.static(static, static_mask)
+        past = torch.zeros(*start.shape, 2 * self.n_obs + 1, dtype=scaled.dtype, device=scaled.device)
+        return torch.cat([self.initial(scaled), scaled, start.unsqueeze(-1), past], dim=-1)
+
+    def unpack(self, state: Tensor) -> dict[str, Tensor]:
+        """Slices of the packed state by name."""
+        return {name: state[..., begin:end] for name, (begin, end) in self.layout.items()}
+
+    def _repeat(self, field: Tensor) -> Tensor:
+        return field.unsqueeze(1).expand(-1, self.n_draws, *field.shape[1:]).flatten(0, 1)
+
+    def _step_error(self, course: Course, location: Tensor) -> Tensor | None:
+        """Step error of the core, mapped through the head."""
+        return None if course.error is None else (self.head(course.at_query + course.error)[0] - location).abs()
+
+
+def standard_draws(draws: int, size: int) -> Tensor:
+    """``[draw, size]`` standard normal numbers, the same for every patient and plan: in pairs of opposite sign, so
+    that their mean is exactly 0, and with variance 1 in each column."""
+    if draws == 1:
+        return torch.zeros(1, size)
+    if draws % 2:
+        raise ValueError(f"draws must be 1 or even, got {draws}")
+    half = torch.randn(draws // 2, size, generator=torch.Generator().manual_seed(20_230_517))
+    both = torch.cat([half, -half])
+    return both / both.std(0, correction=0)
+
+
+def _last_seen(value: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Last observed value per variable ``[batch, obs]`` and whether there is one, without a loop."""
+    number = torch.cumsum(torch.ones_like(mask), dim=1) * mask
+    latest = number.amax(dim=1, keepdim=True)
+    chosen = mask * (number == latest)
+    return (value * chosen).sum(1), (latest.squeeze(1) > 0).to(value.dtype)

@@ -1,0 +1,65 @@
+"""From composed configuration to the objects of a training run, and back from a run's folder to its model."""
+
+from pathlib import Path
+from typing import Any
+
+from neurotwin import compose
+from neurotwin.data import CohortData
+from neurotwin.models import Surrogate
+from neurotwin.training import Recipe, load_model
+from neurotwin.training.run_folder import read_config
+
+
+def recipe_of(config: dict[str, Any]) -> Recipe:
+    """Build everything that a training run needs. Raises ConfigError for what a constructor refuses."""
+
+    def part(name: str) -> Any:
+        return compose.build(config[name], f"{name}")
+
+    trainer = part("trainer")
+    return Recipe(
+        data=data_of(config), model=model_factory(config), loss=part("loss"), optimizer=_checked(part("optimizer"), "optimizer"),
+        scheduler=part("scheduler") if config.get("scheduler") else None,
+        trainer=lambda **more: compose.call(trainer, "trainer", **more),
+        callbacks=[compose.build(node, f"callbacks.{name}") for name, node in (config.get("callbacks") or {}).items() if node],
+        loggers=[compose.build(node, f"logger.{name}") for name, node in (config.get("logger") or {}).items() if node],
+        output_dir=Path(config["paths"]["output_dir"]), seed=config["seed"], resume=bool(config.get("resume")), config=config,
+    )  # fmt: skip
+
+
+def data_of(config: dict[str, Any]) -> CohortData:
+    """The data module of a configuration."""
+    data: CohortData = compose.build(config["data"], "data")
+    return data
+
+
+def model_factory(config: dict[str, Any]) -> Any:
+    """What makes the model from a schema and a scaling."""
+    partial = compose.build(config["model"], "model")
+    return lambda schema, scaling: compose.call(partial, "model", schema, scaling)
+
+
+def load_run(folder: Path) -> tuple[Surrogate, dict[str, Any]]:
+    """The best model of a run and the run's configuration."""
+    config = read_config(folder)
+    return load_model(folder, model_factory(config)), config
+
+
+def _checked(optimizer: Any, where: str) -> Any:
+    """Let the optimizer's constructor look at its numbers before any data is read."""
+    import torch
+
+    compose.call(optimizer, where, [torch.nn.Parameter(torch.zeros(1))])
+    return optimizer
+
+
+def export_source(folder: Path) -> Any:
+    """A run as `neurotwin.export.Source`."""
+    import json
+
+    from neurotwin.export import Source
+    from neurotwin.training.run_folder import METRICS, read_setting
+
+    model, config = load_run(folder)
+    _, scaling, data = read_setting(folder)
+    return Source(model, scaling, data_of(config).cohort, data, config, json.loads((folder / METRICS).read_text()))

@@ -1,0 +1,96 @@
+"""Checkpoints without pickle: one safetensors file whose metadata holds everything that is not a tensor.
+
+A file is written beside its place, synced, and renamed: it is the old one or the new one, never half of one.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins.io import CheckpointIO
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from neurotwin.errors import IntegrityError, ResourceError
+
+FORMAT = "neurotwin-checkpoint-1"
+
+
+class SafetensorsCheckpoints(CheckpointIO):
+    """Lightning's checkpoints as safetensors."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint; raises ResourceError when the disk does not take it (an older file stays whole)."""
+        write_checkpoint(Path(path), checkpoint)
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
+        """Read a checkpoint."""
+        return read_checkpoint(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write nested plain data and tensors; raises TypeError for anything else, ResourceError when the disk is full."""
+    tensors: dict[str, torch.Tensor] = {}
+    document = json.dumps(_encode(content, tensors))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(tensors, draft, metadata={"format": FORMAT, "document": document})
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        draft.replace(path)
+    except (OSError, SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        raise ResourceError("the checkpoint could not be written", where=str(path), expected="room on the disk and permission",
+                            remedy=f"the earlier checkpoint is whole ({type(error).__name__})") from None  # fmt: skip
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Back from `write_checkpoint`. Raises IntegrityError when the file is not a whole checkpoint."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise IntegrityError("not a checkpoint of this program", where=str(path), expected=FORMAT)
+            content = _decode(json.loads(metadata["document"]), file)
+    except FileNotFoundError:
+        raise IntegrityError("no such checkpoint", where=str(path)) from None
+    except (SafetensorError, json.JSONDecodeError, KeyError, OSError):
+        raise IntegrityError("the checkpoint is truncated or damaged", where=str(path), remedy="resume from an older one") from None
+    return dict(content)
+
+
+def _encode(item: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    if isinstance(item, torch.Tensor):
+        name = f"t{len(tensors)}"
+        tensors[name] = item.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(item, dict):
+        return {"map": [[_encode(key, tensors), _encode(value, tensors)] for key, value in item.items()]}
+    if isinstance(item, list):
+        return {"list": [_encode(value, tensors) for value in item]}
+    if isinstance(item, tuple):
+        return {"tuple": [_encode(value, tensors) for value in item]}
+    if item is None or isinstance(item, bool | int | float | str):
+        return item
+    if isinstance(item, Path):
+        return str(item)
+    raise TypeError(f"a checkpoint holds a {type(item).__name__}; only tensors and plain data can be written")
+
+
+def _decode(item: Any, file: Any) -> Any:
+    if not isinstance(item, dict):
+        return item
+    kind, content = next(iter(item.items()))
+    if kind == "tensor":
+        return file.get_tensor(content)
+    if kind == "map":
+        return {_decode(key, file): _decode(value, file) for key, value in content}
+    values = [_decode(value, file) for value in content]
+    return tuple(values) if kind == "tuple" else values

@@ -1,0 +1,85 @@
+"""The Lightning module: one step of training a surrogate."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from neurotwin.data import Batch
+from neurotwin.errors import SolverError
+from neurotwin.models import Prediction, Surrogate
+
+
+class SurrogateTraining(pl.LightningModule):
+    """Trains a surrogate on episodes: assimilate the past, forecast the plan, score the whole future jointly.
+
+    Subjects whose loss is not finite are left out of the step and counted; when they exceed ``max_failed`` of the
+    subjects seen, the run stops and names them by their row in the cohort.
+
+    Args:
+        model: the surrogate.
+        loss: maps a prediction and its targets to a loss per subject.
+        optimizer: takes the parameters.
+        scheduler: takes the optimizer and the number of steps; None keeps the rate.
+        max_failed: fraction.
+    """
+
+    def __init__(
+        self, model: Surrogate, loss: nn.Module, optimizer: Callable[[Iterable[Any]], torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None = None, max_failed: float = 0.01,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.model, self.loss = model, loss
+        self.make_optimizer, self.make_scheduler, self.max_failed = optimizer, scheduler, max_failed
+        self.seen, self.failed = 0, 0
+
+    def forward(self, batch: Batch) -> Prediction:
+        """The forecast of a batch."""
+        fresh = torch.ones_like(batch.start)
+        blank = torch.zeros(len(batch.start), self.model.state_size, dtype=batch.static.dtype, device=batch.static.device)
+        state = self.model.assimilate(blank, fresh, batch.start, batch.static, batch.static_mask, batch.history)
+        return self.model.forecast(state, batch.plan)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        per_subject, _ = self._score(batch)
+        finite = torch.isfinite(per_subject)
+        self.seen += len(finite)
+        if not finite.all():
+            # A subject that blew up poisons the gradient of shared weights even with weight 0: solve without it.
+            self._count_failures(batch.subject[~finite])
+            batch = batch.take(finite)
+            per_subject, _ = self._score(batch)
+        loss = per_subject.sum() / batch.mask.sum()
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=int(batch.mask.sum()), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        per_subject, prediction = self._score(batch)
+        size = int(batch.mask.sum())
+        value = self.model.scaler.value(batch.value, batch.mask)
+        error = (prediction.mean - value).abs() * batch.mask
+        self.log("validation/loss", per_subject.sum() / size, batch_size=size, prog_bar=True)
+        self.log("validation/absolute_error", error.sum() / size, batch_size=size)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        if self.make_scheduler is None:
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer, steps), "interval": "step"}}
+
+    def _score(self, batch: Batch) -> tuple[Tensor, Prediction]:
+        prediction = self(batch)
+        value = self.model.scaler.value(batch.value, batch.mask)
+        return self.loss(prediction, value, batch.mask, batch.censor), prediction
+
+    def _count_failures(self, subjects: Tensor) -> None:
+        self.failed += len(subjects)
+        self.log("train/failed_subjects", float(self.failed), reduce_fx="max")
+        if self.failed > max(1, self.max_failed * self.seen):
+            raise SolverError(
+                f"{self.failed} of {self.seen} subjects had a loss that is not finite", where=f"cohort rows {subjects.tolist()[:10]}",
+                expected=f"at most {self.max_failed:.0%}", remedy="lower the learning rate or the solver's max_step",
+            )  # fmt: skip

@@ -1,0 +1,70 @@
+"""The folder of a training run: what is in it, who holds it, and how it is read back."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from neurotwin.errors import ConfigError, IntegrityError, OutputInUseError
+from neurotwin.scaling import Scaling
+from neurotwin.schema import Schema
+
+CONFIG, SCHEMA, SCALING, DATA, METRICS = "config.yaml", "schema.json", "scaling.json", "data.json", "metrics.json"
+CHECKPOINTS, BEST, LAST = "checkpoints", "best.safetensors", "last.safetensors"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder (created if needed) against other runs; raises OutputInUseError when another has it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OutputInUseError("another run holds the output folder", where=str(folder), remedy="choose another paths.output_dir or wait") from None
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise ConfigError(f"the output folder cannot be used ({type(error).__name__})", where=str(folder),
+                          expected="a folder that can be written") from None  # fmt: skip
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_setting(folder: Path, config: dict[str, Any], schema: Schema, scaling: Scaling, data: dict[str, Any]) -> None:
+    """Write what a run is made of, before it starts."""
+    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+    (folder / SCHEMA).write_text(schema.model_dump_json(indent=1) + "\n")
+    write_json(folder / SCALING, scaling.to_dict())
+    write_json(folder / DATA, data)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON at once."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(json.dumps(content, indent=1) + "\n")
+    draft.replace(path)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved configuration of a run. Raises IntegrityError when the folder holds no whole run."""
+    if not (folder / CONFIG).is_file():
+        raise ConfigError("no training run here", where=str(folder), expected=f"a folder with {CONFIG}", remedy="train one: neurotwin train")
+    try:
+        return dict(yaml.safe_load((folder / CONFIG).read_text()))
+    except (yaml.YAMLError, TypeError, ValueError):
+        raise IntegrityError("the run's configuration cannot be read", where=str(folder / CONFIG)) from None
+
+
+def read_setting(folder: Path) -> tuple[Schema, Scaling, dict[str, Any]]:
+    """Schema, scaling and data card of a run."""
+    try:
+        schema = Schema.parse(json.loads((folder / SCHEMA).read_text()), where=str(folder / SCHEMA))
+        scaling = Scaling.from_dict(json.loads((folder / SCALING).read_text()))
+        return schema, scaling, dict(json.loads((folder / DATA).read_text()))
+    except (OSError, json.JSONDecodeError, TypeError, ValueError):
+        raise IntegrityError("the run's schema, scaling or data card cannot be read", where=str(folder)) from None

@@ -109,6 +109,7 @@ def _write(source: Source, draft: Path, name: str, version: str, timelines: int)
     signature = build_signature(
         model, source.cohort.schema, source.scaling, outputs=[item.name for item in sessions[FORECAST].get_outputs()],
         support_threshold=threshold, counterfactual="simulated-only" if synthetic else "observational",
+        min_visits=how["min_visits"],
     )  # fmt: skip
     golden = golden_cases(sessions[ASSIMILATE], sessions[FORECAST], TimelineSource(source.cohort.schema, source.scaling, model.solver.max_step, 1), model.state_size)
     for file, content in ((SIGNATURE, signature), (CALIBRATION, calibration.to_dict()), (GOLDEN, golden)):

@@ -19,7 +19,7 @@ COMMON_UNITS = """
 
 
 def build_signature(
-    model: Surrogate, schema: Schema, scaling: Scaling, *, outputs: list[str], support_threshold: float, counterfactual: str
+    model: Surrogate, schema: Schema, scaling: Scaling, *, outputs: list[str], support_threshold: float, counterfactual: str, min_visits: int
 ) -> dict[str, Any]:
     """The content of signature.json."""
     low, high = dict(enumerate(scaling.static_low)), dict(enumerate(scaling.static_high))
@@ -32,7 +32,7 @@ def build_signature(
         "schema": schema.model_dump(mode="json"),
         "time_unit": schema.time_unit, "time_units": _accepted(schema.time_unit),
         "recursive": model.recursive, "max_step": model.solver.max_step, "draws": model.n_draws, "quantile_levels": list(LEVELS),
-        "trained_horizon": scaling.longest, "counterfactual": counterfactual,
+        "trained_horizon": scaling.longest, "min_visits": min_visits, "counterfactual": counterfactual,
         "state": {"size": model.state_size, "slices": {name: list(span) for name, span in model.layout.items()}},
         "support": {"score": "squared Mahalanobis distance per dimension", "threshold": support_threshold},
         "channels": {

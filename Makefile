@@ -1,0 +1,68 @@
+# neurotwin: `make demo` and `make test` need python3 (3.11 or newer) with its venv module, and make; nothing else.
+#
+#   make PYTHON=python3.12 test          another interpreter
+#   make PIP_ARGS='--find-links DIR'     more arguments for pip
+#
+# CPU or CUDA: constraints.txt pins torch without a build tag, so pip takes the build that its index offers. The default
+# index has the CUDA build on Linux x86-64 (GPU users need nothing more); for the much smaller CPU build, point pip at
+# CPU wheels of the same version with PIP_ARGS (--find-links or --extra-index-url) or with pip's own configuration.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP_ARGS ?=
+EXTRAS := simulate,train,viz,realdata,dev
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-full test-rest lint format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## .venv with neurotwin (editable) and everything constraints.txt pins
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "neurotwin needs Python 3.11 or newer, got: $$($(PYTHON) --version 2>&1); name one with: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module; on Debian install the package python3-venv"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt pip
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(STAMP) ## simulate, train, export and query a small twin into runs/demo
+	$(BIN)/neurotwin demo --out runs/demo
+
+# Tests that need a real service stay out and are named at the end, so that nobody takes them for passed.
+test: $(STAMP) ## the tests, less the large counts and those that need a real service
+	$(PYTEST) -m "not full and not service"
+	@echo "Left out, because they need a real service (make test-full runs them):"
+	@$(BIN)/python -m pytest --collect-only -q -m service 2>/dev/null \
+	  | awk '/::/ {print "  " $$0; n++} END {if (!n) print "  none"}'
+
+test-full: $(STAMP) ## all tests at full counts; those whose service does not answer skip by name
+	$(PYTEST)
+
+# What test-full adds to test. pytest calls an empty choice a failure, so look first.
+test-rest: $(STAMP)
+	@if $(BIN)/python -m pytest --collect-only -q -m "full or service" 2>/dev/null | grep -q '::'; \
+	then set -x; $(PYTEST) -m "full or service"; \
+	else echo "no test is marked full or service"; fi
+
+lint: $(STAMP) ## ruff, mypy and the layer rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment, runs and caches
+	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

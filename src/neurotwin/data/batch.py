@@ -1,5 +1,6 @@
 """A batch of episodes as tensors: the past as rows, the plan as rows, and what came true at the plan's queries."""
 
+from dataclasses import replace
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -78,9 +79,18 @@ def random_cuts(cohort: Cohort, rng: np.random.Generator, min_visits: int) -> ND
 
 
 def random_batch(
-    cohort: Cohort, subjects: NDArray[np.int64], rng: np.random.Generator, *, max_step: float, min_visits: int, max_horizon: float
-) -> Batch:
-    """Episodes of some subjects, each cut at a random one of its visits."""
+    cohort: Cohort, subjects: NDArray[np.int64], rng: np.random.Generator, *, max_step: float, min_visits: int, max_horizon: float,
+    forget: float = 0.0,
+) -> Batch:  # fmt: skip
+    """Episodes of some subjects, each cut at a random one of its visits.
+
+    Args:
+        forget: share of the past's observations that are hidden, at random: fewer subjects then suffice, because each
+            is seen in many ways.
+    """
     part = cohort.take(subjects)
     episodes, targets, kept = make_episodes(part, random_cuts(part, rng, min_visits), min_visits=min_visits, max_horizon=max_horizon)
+    if forget:
+        remembered = rng.random(len(episodes.observations)) >= forget
+        episodes = replace(episodes, observations=episodes.observations.take(remembered))
     return Batch.of(episodes, targets, subjects[kept], max_step)

@@ -23,10 +23,10 @@ class EpisodeBatches(Dataset[Batch]):
 
     def __init__(
         self, cohort: Cohort, *, seed: tuple[int, ...], batch_size: int, max_step: float, min_visits: int,
-        max_horizon: float, repeats: int = 1, shuffle: bool = True,
+        max_horizon: float, repeats: int = 1, shuffle: bool = True, forget: float = 0.0,
     ) -> None:  # fmt: skip
         self.cohort, self.seed = cohort, seed
-        self.how = {"max_step": max_step, "min_visits": min_visits, "max_horizon": max_horizon}
+        self.how = {"max_step": max_step, "min_visits": min_visits, "max_horizon": max_horizon, "forget": forget}
         rng = np.random.default_rng(seed)
         orders = [rng.permutation(len(cohort)) if shuffle else np.arange(len(cohort)) for _ in range(repeats)]
         order = np.concatenate(orders).astype(np.int64)
@@ -48,6 +48,7 @@ class CohortData(pl.LightningDataModule):
         min_visits: visits that a subject needs up to its cut.
         max_horizon: longest time ahead that is asked for, in the schema's time unit; None for no limit.
         repeats: cuts per subject and epoch.
+        forget: share of the past's observations hidden at random in training, see `random_batch`.
         rotation: which folds are train, validation and test, see `Cohort.part`.
         limit: use only so many training subjects; None for all.
         num_workers: of the loader; 0 works in the main process.
@@ -60,7 +61,7 @@ class CohortData(pl.LightningDataModule):
 
     def __init__(
         self, cohort: str | Path, *, batch_size: int = 64, min_visits: int = 2, max_horizon: float | None = None, repeats: int = 1,
-        rotation: int = 0, limit: int | None = None, num_workers: int = 0, seed: int = 0,
+        forget: float = 0.0, rotation: int = 0, limit: int | None = None, num_workers: int = 0, seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         for name, value, least in (("batch_size", batch_size, 1), ("min_visits", min_visits, 1), ("repeats", repeats, 1),
@@ -69,7 +70,9 @@ class CohortData(pl.LightningDataModule):
                 raise ConfigError(f"{name} is {value!r}", where=f"data.{name}", expected=f"a whole number of at least {least}")
         if max_horizon is not None and not max_horizon > 0:
             raise ConfigError(f"max_horizon is {max_horizon!r}", where="data.max_horizon", expected="a positive time, or null")
-        self.folder = Path(cohort)
+        if not 0 <= forget < 1:
+            raise ConfigError(f"forget is {forget!r}", where="data.forget", expected="a share from 0 to below 1")
+        self.folder, self.forget = Path(cohort), forget
         self.how = {"batch_size": batch_size, "min_visits": min_visits, "max_horizon": max_horizon or np.inf}
         self.repeats, self.rotation, self.limit = repeats, rotation, limit
         self.num_workers, self.seed = num_workers, seed
@@ -96,7 +99,8 @@ class CohortData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         epoch = self.trainer.current_epoch if self.trainer else 0
-        data = EpisodeBatches(self.train_part(), seed=(self.seed, 0, epoch), max_step=self.max_step, repeats=self.repeats, **self.how)
+        data = EpisodeBatches(self.train_part(), seed=(self.seed, 0, epoch), max_step=self.max_step, repeats=self.repeats,
+                              forget=self.forget, **self.how)  # fmt: skip
         return self._loader(data)
 
     def val_dataloader(self) -> DataLoader[Batch]:

@@ -58,6 +58,9 @@ def _accepted(unit: str) -> dict[str, dict[str, float]]:
     """Units that convert to ``unit``, each with factor and offset."""
     accepted = {unit: {"factor": 1.0, "offset": 0.0}}
     for other in COMMON_UNITS:
+        # An arbitrary unit such as [IU] has no dimension: it converts to anything that counts, and means nothing there.
+        if ("[IU]" in other) != ("[IU]" in unit):
+            continue
         try:
             found = conversion(other, unit)
         except UnitError:

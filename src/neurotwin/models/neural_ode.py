@@ -22,19 +22,21 @@ class NeuralOde(Surrogate):
     Args:
         memory: length of the memory block.
         hidden: width of the networks.
-        draws: joint draws of a forecast.
+        draws, train_draws: joint draws of a forecast, and of a training step, see `Surrogate`.
         use_clock: whether the field may depend on the time since the index event.
+        dropout: of what the memory learns from at a visit, and of the covariates at the start.
     """
 
     def __init__(
-        self, schema: Schema, scaling: Scaling, solver: Solver, *, memory: int = 16, hidden: int = 64, draws: int = 16,
-        use_clock: bool = True,
+        self, schema: Schema, scaling: Scaling, solver: Solver, *, memory: int = 16, hidden: int = 64, draws: int = 16, train_draws: int = 8,
+        use_clock: bool = True, dropout: float = 0.0,
     ) -> None:  # fmt: skip
         n_obs = len(schema.variables)
-        super().__init__(schema, scaling, core_size=n_obs + memory, solver=solver, draws=draws)
+        super().__init__(schema, scaling, core_size=n_obs + memory, solver=solver, draws=draws, train_draws=train_draws)
         size, known = n_obs + memory, self.n_static
         self.n_memory, self.use_clock = memory, use_clock
-        self.start = _network(known, hidden, size)
+        self.start = nn.Sequential(nn.Dropout(dropout), _network(known, hidden, size))
+        self.forgets = nn.Dropout(dropout)
         self.field = _network(size + self.n_control + known + 1, hidden, size)
         self.impulse = _network(size + known, hidden, size * self.n_control)
         self.gain = nn.Linear(memory + n_obs + known, n_obs)
@@ -74,7 +76,7 @@ class NeuralOde(Surrogate):
         estimate, memory = state[:, : self.n_obs], state[:, self.n_obs :]
         surprise = (row.value - estimate) * row.mask
         gain = torch.sigmoid(self.gain(torch.cat([memory, row.mask, static], dim=-1)))
-        learned = self.learn(torch.cat([row.value, row.mask, surprise, self._clock(t)], dim=-1), memory)
+        learned = self.learn(self.forgets(torch.cat([row.value, row.mask, surprise, self._clock(t)], dim=-1)), memory)
         return torch.cat([estimate + gain * surprise, learned], dim=-1)
 
     def _clock(self, t: Tensor) -> Tensor:

@@ -43,14 +43,18 @@ class Surrogate(nn.Module, ABC):
         core_size: length of the core.
         solver: its ``max_step`` is how timelines must be cut.
         draws: joint draws of a forecast; 1 for a model that gives none.
+        train_draws: how many of them, chosen anew at each step, a training step solves.
     """
 
     recursive = True
     noise: Tensor
 
-    def __init__(self, schema: Schema, scaling: Scaling, *, core_size: int, solver: Solver, draws: int) -> None:
+    def __init__(self, schema: Schema, scaling: Scaling, *, core_size: int, solver: Solver, draws: int, train_draws: int = 8) -> None:
         super().__init__()
-        self.schema, self.scaler, self.solver, self.n_draws = schema, Scaler(schema, scaling), solver, draws
+        if draws > 1 and (train_draws < 2 or train_draws % 2 or train_draws > draws):
+            raise ValueError(f"train_draws is {train_draws}, expected an even number from 2 to draws = {draws}")
+        self.schema, self.scaler, self.solver = schema, Scaler(schema, scaling), solver
+        self.n_draws, self.train_draws = draws, train_draws
         self.n_obs, self.n_control = len(schema.variables), len(schema.treatments)
         self.n_static = 2 * len(schema.static_columns)
         sizes = {"core": core_size, "static": self.n_static, "clock": 1, "last": self.n_obs, "seen": self.n_obs, "visits": 1}
@@ -110,12 +114,13 @@ class Surrogate(nn.Module, ABC):
             location, scale = self.head(course.at_query)
             return Prediction(location.unsqueeze(-1), scale, self._step_error(course, location))
         width = F.softplus(self.spread(torch.cat([core, static, torch.log1p(part["visits"]), part["seen"]], dim=-1)))
-        drawn = (core.unsqueeze(1) + width.unsqueeze(1) * self.noise).flatten(0, 1)
-        many = Rows(*(self._repeat(field) for field in rows))
-        course = self.act(drawn, many, self._repeat(clock), self._repeat(static), observe=False)
+        noise = self._noise()
+        drawn = (core.unsqueeze(1) + width.unsqueeze(1) * noise).flatten(0, 1)
+        many = Rows(*(_repeat(field, len(noise)) for field in rows))
+        course = self.act(drawn, many, _repeat(clock, len(noise)), _repeat(static, len(noise)), observe=False)
         location, scale = self.head(course.at_query)
         error = self._step_error(course, location)
-        split = (-1, self.n_draws)
+        split = (-1, len(noise))
         return Prediction(
             location.unflatten(0, split).movedim(1, -1),
             torch.sqrt(scale.square().unflatten(0, split).mean(1)),
@@ -132,8 +137,13 @@ class Surrogate(nn.Module, ABC):
         """Slices of the packed state by name."""
         return {name: state[..., begin:end] for name, (begin, end) in self.layout.items()}
 
-    def _repeat(self, field: Tensor) -> Tensor:
-        return field.unsqueeze(1).expand(-1, self.n_draws, *field.shape[1:]).flatten(0, 1)
+    def _noise(self) -> Tensor:
+        """``[draw, core]`` all draws, or in training a few pairs of opposite ones."""
+        if not self.training or self.train_draws == self.n_draws:
+            return self.noise
+        half = self.n_draws // 2
+        pairs = torch.randperm(half, device=self.noise.device)[: self.train_draws // 2]
+        return torch.cat([self.noise[pairs], self.noise[pairs + half]])
 
     def _step_error(self, course: Course, location: Tensor) -> Tensor | None:
         """Step error of the core, mapped through the head."""
@@ -150,6 +160,11 @@ def standard_draws(draws: int, size: int) -> Tensor:
     half = torch.randn(draws // 2, size, generator=torch.Generator().manual_seed(20_230_517))
     both = torch.cat([half, -half])
     return both / both.std(0, correction=0)
+
+
+def _repeat(field: Tensor, times: int) -> Tensor:
+    """Each subject ``times`` times in a row along the batch axis."""
+    return field.unsqueeze(1).expand(-1, times, *field.shape[1:]).flatten(0, 1)
 
 
 def _last_seen(value: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

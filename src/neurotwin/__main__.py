@@ -1,0 +1,5 @@
+"""`python -m neurotwin` is `neurotwin`."""
+
+from neurotwin.cli import main
+
+main()

@@ -1,0 +1,212 @@
+"""The command line. Each verb imports what it needs when it runs, so that ``--help`` stays fast."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from neurotwin import __version__
+
+OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+app = typer.Typer(
+    name="neurotwin", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
+    help="Digital twins of patients: simulate or ingest, train, evaluate, export, predict. Research software, not a medical device.",
+)  # fmt: skip
+ingest = typer.Typer(no_args_is_help=True, help="Read health records into a cohort, every row accounted for.")
+app.add_typer(ingest, name="ingest")
+
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.", show_default=False)]
+BundleFolder = Annotated[Path, typer.Argument(help="Bundle folder, NAME@VERSION.", show_default=False)]
+
+
+def main() -> None:
+    """Entry point: errors become one line on stderr and the error's exit code."""
+    from neurotwin.errors import NeurotwinError
+
+    try:
+        app(standalone_mode=False)
+    except NeurotwinError as error:
+        _fail(str(error), error.exit_code)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("NT-1300 interrupted", 130)
+    except MemoryError:
+        _fail("NT-4000 out of memory; use a smaller batch or cohort", 4)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        from click import ClickException
+
+        if isinstance(error, ClickException):
+            _fail(f"NT-2050 {error.format_message()}; see neurotwin --help", 2)
+        if isinstance(error, OSError) and error.errno == 28:
+            _fail("NT-4000 the disk is full; make room and run again", 4)
+        raise
+
+
+def _fail(line: str, code: int) -> None:
+    print(line, file=sys.stderr)
+    sys.exit(code)
+
+
+def _next(command: str) -> None:
+    print(f"next: {command}", file=sys.stderr)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+    pass
+
+
+@app.command(context_settings=OVERRIDES)
+def simulate(context: typer.Context) -> None:
+    """Simulate a cohort: neurotwin simulate simulator=geng_nsclc protocol=lung_tumour n_subjects=1000 seed=1 output=DIR"""
+    from neurotwin.verbs.simulate import simulate_cohort
+
+    report = simulate_cohort(context.args)
+    print(f"{report.n_subjects} subjects in {report.folder}, {sum(report.rejected.values())} rejected, sha256 {report.sha256}", file=sys.stderr)
+    _next(f"neurotwin train data.cohort={report.folder}")
+
+
+@ingest.command("csv")
+def ingest_csv(
+    source: Annotated[str, typer.Argument(help="A file, a folder, or dataset:NAME.")],
+    mapping: Annotated[str, typer.Option("--mapping", "-m", help="YAML file, or the name of one that comes with neurotwin.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Cohort folder to be.")],
+    key_file: Annotated[Path | None, typer.Option(help="Key of the pseudonyms.")] = None,
+) -> None:
+    """Delimited text: long (one row a measurement) or visits (one row a visit)."""
+    from neurotwin.ingest.csv import ingest_csv as read
+    from neurotwin.ingest.report import print_report
+
+    print_report(read(source, mapping, output, key_file=key_file))
+    _next(f"neurotwin train data.cohort={output}")
+
+
+@app.command(context_settings=OVERRIDES)
+def train(context: typer.Context) -> None:
+    """Train a surrogate: neurotwin train experiment=lung_tumour [KEY=VALUE ...]; -m sweeps as Hydra does."""
+    from neurotwin.extras import need
+
+    need("lightning", "train")
+    from neurotwin.train import main as train_main
+
+    if code := train_main(context.args):
+        sys.exit(code)
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    baseline: Annotated[list[Path] | None, typer.Option("--baseline", "-b", help="Another run on the same cohort to compare with; repeatable.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="The run's exported bundle: score it in the run's place, calibrated.")] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
+    part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    bootstrap: Annotated[int, typer.Option(help="Patient bootstrap replicates.")] = 1000,
+) -> None:
+    """Score a run on held-out subjects beside last value carried forward, the population mean and other runs."""
+    from neurotwin.extras import need
+
+    need("lightning", "train")
+    from neurotwin.evaluation.table import print_report
+    from neurotwin.verbs.evaluate import evaluate_run, write_report
+
+    report = evaluate_run(run, baseline or [], bundle=bundle, part=part, n_bootstrap=bootstrap)
+    if json:
+        write_report(report, json)
+    print_report(report)
+    _next(f"neurotwin export {run} -o bundles/{run.parent.name if run.parent.name not in ('', '.', 'runs') else run.name}@0.1.0")
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Bundle folder to be, NAME@VERSION.")],
+    timelines: Annotated[int, typer.Option(min=1, help="How many timelines the parity proof compares.")] = 1000,
+) -> None:
+    """Export a run as a bundle of ONNX graphs; fails unless they answer as the model does."""
+    from neurotwin.extras import need
+
+    need("lightning", "train")
+    from neurotwin.export import export_bundle
+    from neurotwin.recipes import export_source
+
+    done = export_bundle(export_source(run), output, timelines=timelines)
+    worst = max(done.parity.values())
+    sizes = ", ".join(f"{name} {size / 1000:.0f} kB" for name, size in done.sizes.items())
+    print(f"{done.folder}: {sizes}; worst difference {worst:.1e} of a channel's scale", file=sys.stderr)
+    _next(f"neurotwin predict {done.folder} PATIENT.json --plan PLAN.json")
+
+
+@app.command()
+def predict(
+    bundle: BundleFolder,
+    patient: Annotated[Path, typer.Argument(help="Patient document (JSON).", show_default=False)],
+    plan: Annotated[list[Path], typer.Option("--plan", "-p", help="Plan document (JSON); repeat to compare plans.")],
+    form: Annotated[str, typer.Option("--format", "-f", help="json or csv.")] = "json",
+) -> None:
+    """Forecast one patient under one or more plans."""
+    from neurotwin.verbs.predict import predict_plans
+
+    text = predict_plans(bundle, patient, plan, form)
+    sys.stdout.write(text)
+
+
+@app.command()
+def validate(bundle: BundleFolder) -> None:
+    """Check a bundle: every hash, the graphs, and its golden cases on this machine."""
+    from neurotwin.runtime import Predictor
+
+    predictor = Predictor.load(bundle)
+    found = predictor.bundle
+    print(f"{found.name} {found.version}: {len(found.manifest['files'])} files, {len(found.golden['cases'])} golden cases, all right")
+
+
+@app.command()
+def inspect(bundle: BundleFolder) -> None:
+    """Show what a bundle forecasts, in which units, and how sure it was."""
+    from neurotwin.verbs.inspect import print_bundle
+
+    print_bundle(bundle)
+
+
+@app.command()
+def models(folder: Annotated[Path, typer.Argument(help="Where bundles are.")] = Path("checkpoints")) -> None:
+    """List the bundles in a folder."""
+    from neurotwin.verbs.inspect import print_bundles
+
+    print_bundles(folder)
+
+
+@app.command()
+def doctor() -> None:
+    """Show what is installed, what each extra would add, and whether this machine can train and answer."""
+    from neurotwin.verbs.doctor import print_findings
+
+    print_findings()
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demonstration.")] = Path("runs/demo"),
+    quick: Annotated[bool, typer.Option(help="Fewer subjects and epochs: does the road hold?")] = False,
+) -> None:
+    """Walk the whole road on real and on simulated patients, and write a report."""
+    from neurotwin.extras import need
+
+    need("lightning", "train")
+    from neurotwin.verbs.demo import run_demo
+
+    page: Any = run_demo(out, quick=quick)
+    print(f"report: {page}", file=sys.stderr)
+    _next(f"neurotwin predict {out / 'bundles' / 'lung_tumour@0.1.0'} docs/examples/lung_tumour/patient.json --plan docs/examples/lung_tumour/plan_a.json")

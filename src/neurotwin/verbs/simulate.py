@@ -1,0 +1,21 @@
+"""neurotwin simulate."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from neurotwin import compose
+
+
+NOT_ARGUMENTS = ("name", "paths")
+
+
+def simulate_cohort(overrides: Sequence[str]) -> Any:
+    """Compose ``simulate.yaml`` with overrides and simulate; returns the simulation's report."""
+    from neurotwin.simulators.run_simulation import run_simulation
+
+    config = compose.compose("simulate", overrides)
+    parts = {name: compose.build(config.pop(name), name) for name in ("simulator", "population", "protocol")}
+    output = Path(config.pop("output"))
+    more = {key: value for key, value in config.items() if key not in NOT_ARGUMENTS}
+    return run_simulation(**parts, output=output, **more)

@@ -7,16 +7,20 @@ scale, so that the interval at ``level`` covered that share of the values of pat
 Numpy only: the runtime applies what `neurotwin.evaluation.calibration` fitted.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neurotwin.episodes import Forecast
 from neurotwin.errors import BundleError, ConfigError
-from neurotwin.schema import Schema, Variable
+
+if TYPE_CHECKING:  # the runtime applies factors without importing pydantic
+    from neurotwin.schema import Schema, Variable
 
 Array = NDArray[np.float64]
 

@@ -39,10 +39,13 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(0)
     except Exception as error:
-        from click import ClickException
-
-        if isinstance(error, ClickException):
-            _fail(f"NT-2050 {error.format_message()}; see neurotwin --help", 2)
+        # By its method, not its type: newer versions of typer bring their own copy of click.
+        if tell := getattr(error, "format_message", None):
+            if message := " ".join(tell().split()):
+                _fail(f"NT-2050 {message.removesuffix('.')}; see neurotwin --help", 2)
+            sys.exit(2)  # no verb was given, and the help is printed
+        if type(error).__name__ == "OutOfMemoryError":
+            _fail("NT-4000 the accelerator is out of memory; use a smaller batch or model", 4)
         if isinstance(error, OSError) and error.errno == 28:
             _fail("NT-4000 the disk is full; make room and run again", 4)
         raise
@@ -87,9 +90,9 @@ def ingest_csv(
 ) -> None:
     """Delimited text: long (one row a measurement) or visits (one row a visit)."""
     from neurotwin.ingest.csv import ingest_csv as read
-    from neurotwin.ingest.report import print_report
+    from neurotwin.ingest.report import print_summary
 
-    print_report(read(source, mapping, output, key_file=key_file))
+    print_summary(read(source, mapping, output, key_file=key_file))
     _next(f"neurotwin train data.cohort={output}")
 
 

@@ -1,12 +1,14 @@
 """From composed configuration to the objects of a training run, and back from a run's folder to its model."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 from neurotwin import compose
 from neurotwin.data import CohortData
+from neurotwin.errors import ConfigError
 from neurotwin.models import Surrogate
-from neurotwin.training import Recipe, load_model
+from neurotwin.training import Recipe, load_model, probe_parameters
 from neurotwin.training.run_folder import read_config
 
 
@@ -18,13 +20,22 @@ def recipe_of(config: dict[str, Any]) -> Recipe:
 
     trainer = part("trainer")
     return Recipe(
-        data=data_of(config), model=model_factory(config), loss=part("loss"), optimizer=_checked(part("optimizer"), "optimizer"),
+        data=data_of(config), model=model_factory(config), loss=part("loss"), optimizer=_optimizer(part("optimizer")),
         scheduler=part("scheduler") if config.get("scheduler") else None,
         trainer=lambda **more: compose.call(trainer, "trainer", **more),
         callbacks=[compose.build(node, f"callbacks.{name}") for name, node in (config.get("callbacks") or {}).items() if node],
         loggers=[compose.build(node, f"logger.{name}") for name, node in (config.get("logger") or {}).items() if node],
         output_dir=Path(config["paths"]["output_dir"]), seed=config["seed"], resume=bool(config.get("resume")), config=config,
     )  # fmt: skip
+
+
+def _optimizer(factory: Any) -> Any:
+    """The factory, after its constructor has looked at its numbers: a bad one is found before any data is read."""
+    tried = compose.call(factory, "optimizer", probe_parameters())
+    for group in tried.param_groups:
+        if not 0 < group["lr"] < math.inf:
+            raise ConfigError(f"lr is {group['lr']!r}", where="optimizer.lr", expected="a positive, finite number")
+    return factory
 
 
 def data_of(config: dict[str, Any]) -> CohortData:
@@ -43,14 +54,6 @@ def load_run(folder: Path) -> tuple[Surrogate, dict[str, Any]]:
     """The best model of a run and the run's configuration."""
     config = read_config(folder)
     return load_model(folder, model_factory(config)), config
-
-
-def _checked(optimizer: Any, where: str) -> Any:
-    """Let the optimizer's constructor look at its numbers before any data is read."""
-    import torch
-
-    compose.call(optimizer, where, [torch.nn.Parameter(torch.zeros(1))])
-    return optimizer
 
 
 def export_source(folder: Path) -> Any:

@@ -10,7 +10,6 @@ from typing import Any
 
 from neurotwin import compose
 from neurotwin.errors import NeurotwinError
-from neurotwin.paths import conf_dir
 
 
 def run(config: dict[str, Any]) -> dict[str, Any]:
@@ -24,9 +23,10 @@ def run(config: dict[str, Any]) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if any(argument.startswith("-") for argument in arguments):
-        return _hydra_main(arguments)
     try:
+        if any(argument.startswith("-") for argument in arguments):
+            compose.hydra_main("train", arguments, lambda config: run(config)["best_validation_loss"])
+            return 0
         config = compose.compose("train", arguments)
         metrics = run(config)
     except NeurotwinError as error:
@@ -34,23 +34,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     folder = config["paths"]["output_dir"]
     print(f"trained in {metrics['seconds']} s; next: neurotwin evaluate {folder}", file=sys.stderr)
-    return 0
-
-
-def _hydra_main(arguments: list[str]) -> int:
-    import hydra
-
-    @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
-    def job(config: Any) -> float | None:
-        best: float | None = run(compose.plain(config))["best_validation_loss"]
-        return best
-
-    sys.argv = [sys.argv[0], *arguments]
-    try:
-        job()
-    except NeurotwinError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
     return 0
 
 

@@ -198,7 +198,7 @@ def _shown(report: EvaluationReport, story: Story) -> tuple[tuple[str, Any], ...
 def _trajectories(test: Cohort, predictor: Predictor, story: Story) -> tuple[Any, ...]:
     from neurotwin.evaluation.calibration import calibrated
 
-    return draw_trajectories(calibrated(predictor, predictor.calibration), test, story.variable, cut=story.cut)
+    return draw_trajectories(calibrated(predictor, predictor.calibration), test, variable=story.variable, cut=story.cut)
 
 
 def _compare(test: Cohort, subject: int, predictor: Predictor, story: Story, out: Path) -> PlanComparison | None:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from neurotwin import __version__
+from neurotwin.extras import need
 
 EXTRAS = {
     "base": ("numpy", "onnxruntime", "pydantic", "typer", "rich"),
@@ -48,8 +49,7 @@ def _version(name: str) -> str | None:
 
 
 def _accelerator() -> str:
-    try:
-        import torch
-    except ModuleNotFoundError:
+    if _version("torch") is None:
         return "unknown without torch"
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none (CPU)"
+    torch = need("torch", "train")
+    return str(torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none (CPU)")

@@ -52,6 +52,9 @@ def conversion(source: str, target: str, molar_mass: float | None = None) -> Con
     except pint.errors.DimensionalityError:
         remedy = "give the analyte's molar mass" if molar_mass is None and _is_molar(begin) != _is_molar(end) else ""
         raise UnitError(f"cannot convert {source!r} to {target!r}", expected="units of one dimension", remedy=remedy) from None
+    except pint.errors.PintError:
+        # An annotation such as {score} parses, but measures nothing that converts.
+        raise UnitError(f"cannot convert {source!r} to {target!r}", expected="units with a measure") from None
     return Conversion(one - zero, zero)
 
 

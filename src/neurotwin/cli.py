@@ -11,9 +11,13 @@ from neurotwin import __version__
 OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
-    name="neurotwin", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
-    help="Digital twins of patients: simulate or ingest, train, evaluate, export, predict. Research software, not a medical device.",
-)  # fmt: skip
+    name="neurotwin",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Digital twins of patients: simulate or ingest, train, evaluate, export, predict. Not a medical device.",
+)
 ingest = typer.Typer(no_args_is_help=True, help="Read health records into a cohort, every row accounted for.")
 app.add_typer(ingest, name="ingest")
 
@@ -67,24 +71,34 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     pass
 
 
 @app.command(context_settings=OVERRIDES)
 def simulate(context: typer.Context) -> None:
-    """Simulate a cohort: neurotwin simulate simulator=geng_nsclc protocol=lung_tumour n_subjects=1000 seed=1 output=DIR"""
+    """Simulate a cohort: neurotwin simulate simulator=geng_nsclc n_subjects=1000 seed=1 output=DIR"""
     from neurotwin.verbs.simulate import simulate_cohort
 
     report = simulate_cohort(context.args)
-    print(f"{report.n_subjects} subjects in {report.folder}, {sum(report.rejected.values())} rejected, sha256 {report.sha256}", file=sys.stderr)
+    print(
+        f"{report.n_subjects} subjects in {report.folder}, {sum(report.rejected.values())} rejected, "
+        f"sha256 {report.sha256}",
+        file=sys.stderr,
+    )
     _next(f"neurotwin train data.cohort={report.folder}")
 
 
 @ingest.command("csv")
 def ingest_csv(
     source: Annotated[str, typer.Argument(help="A file, a folder, or dataset:NAME.")],
-    mapping: Annotated[str, typer.Option("--mapping", "-m", help="YAML file, or the name of one that comes with neurotwin.")],
+    mapping: Annotated[
+        str, typer.Option("--mapping", "-m", help="YAML file, or the name of one that comes with neurotwin.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Cohort folder to be.")],
     key_file: Annotated[Path | None, typer.Option(help="Key of the pseudonyms.")] = None,
 ) -> None:
@@ -111,8 +125,13 @@ def train(context: typer.Context) -> None:
 @app.command()
 def evaluate(
     run: RunFolder,
-    baseline: Annotated[list[Path] | None, typer.Option("--baseline", "-b", help="Another run on the same cohort to compare with; repeatable.")] = None,
-    bundle: Annotated[Path | None, typer.Option(help="The run's exported bundle: score it in the run's place, calibrated.")] = None,
+    baseline: Annotated[
+        list[Path] | None,
+        typer.Option("--baseline", "-b", help="Another run on the same cohort to compare with; repeatable."),
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option(help="The run's exported bundle: score it in the run's place, calibrated.")
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     bootstrap: Annotated[int, typer.Option(help="Patient bootstrap replicates.")] = 1000,
@@ -128,7 +147,9 @@ def evaluate(
     if json:
         write_report(report, json)
     print_report(report)
-    _next(f"neurotwin export {run} -o bundles/{run.parent.name if run.parent.name not in ('', '.', 'runs') else run.name}@0.1.0")
+    _next(
+        f"neurotwin export {run} -o bundles/NAME@0.1.0"
+    )
 
 
 @app.command()
@@ -172,7 +193,10 @@ def validate(bundle: BundleFolder) -> None:
 
     predictor = Predictor.load(bundle)
     found = predictor.bundle
-    print(f"{found.name} {found.version}: {len(found.manifest['files'])} files, {len(found.golden['cases'])} golden cases, all right")
+    print(
+        f"{found.name} {found.version}: {len(found.manifest['files'])} files, "
+        f"{len(found.golden['cases'])} golden cases, all right"
+    )
 
 
 @app.command()
@@ -208,8 +232,11 @@ def demo(
     from neurotwin.extras import need
 
     need("lightning", "train")
-    from neurotwin.verbs.demo import run_demo
+    from neurotwin.demo import run_demo
 
     page: Any = run_demo(out, quick=quick)
     print(f"report: {page}", file=sys.stderr)
-    _next(f"neurotwin predict {out / 'bundles' / 'lung_tumour@0.1.0'} docs/examples/lung_tumour/patient.json --plan docs/examples/lung_tumour/plan_a.json")
+    _next(
+        f"neurotwin predict {out / 'bundles' / 'lung_tumour@0.1.0'} {out / 'examples/lung_tumour/patient.json'} "
+        f"--plan {out / 'examples/lung_tumour/plan_a.json'}"
+    )

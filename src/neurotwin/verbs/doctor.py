@@ -27,15 +27,21 @@ EXTRAS = {
 def print_findings() -> None:
     """Print what is installed and what this machine offers."""
     console = Console()
-    console.print(f"neurotwin {__version__}, Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores")
+    console.print(
+        f"neurotwin {__version__}, Python {platform.python_version()}, {platform.platform()}, {os.cpu_count()} cores"
+    )
     table = Table()
     for column in ("extra", "installed", "missing", "remedy"):
         table.add_column(column)
     for extra, names in EXTRAS.items():
         found = {name: _version(name) for name in names}
         missing = [name for name, number in found.items() if number is None]
-        table.add_row(extra, ", ".join(f"{name} {number}" for name, number in found.items() if number), ", ".join(missing),
-                      escape(f"pip install 'neurotwin[{extra}]'") if missing else "")  # fmt: skip
+        table.add_row(
+            extra,
+            ", ".join(f"{name} {number}" for name, number in found.items() if number),
+            ", ".join(missing),
+            escape(f"pip install 'neurotwin[{extra}]'") if missing else "",
+        )
     console.print(table)
     console.print(f"onnxruntime telemetry: {'off' if os.environ.get('ORT_DISABLE_TELEMETRY') == '1' else 'ON'}")
     console.print(f"accelerator: {_accelerator()}")

@@ -39,15 +39,23 @@ def evaluate_run(
     config = read_config(run)
     data = data_of(config)
     train, asked = data.cohort.part("train", data.rotation), data.cohort.part(part, data.rotation)  # type: ignore[arg-type]
-    predictors: dict[str, Any] = {name: SurrogatePredictor(load_run(folder)[0]) for name, folder in _names(run, others).items()}
+    predictors: dict[str, Any] = {
+        name: SurrogatePredictor(load_run(folder)[0]) for name, folder in _names(run, others).items()
+    }
     if bundle is not None:
         predictors[next(iter(predictors))] = _from_bundle(bundle)
     predictors |= {"locf": Locf.fit(train), "population_mean": PopulationMean.fit(train)}
     how = config["evaluation"]
     return evaluate(
-        predictors, asked, cut=how["cut"], horizons=horizons_of(config), baselines=list(predictors)[1:], min_visits=how["min_visits"],
-        n_bootstrap=n_bootstrap, seed=config["seed"],
-    )  # fmt: skip
+        predictors,
+        asked,
+        cut=how["cut"],
+        horizons=horizons_of(config),
+        baselines=list(predictors)[1:],
+        min_visits=how["min_visits"],
+        n_bootstrap=n_bootstrap,
+        seed=config["seed"],
+    )
 
 
 def horizons_of(config: dict[str, Any]) -> list[float]:
@@ -89,7 +97,12 @@ def _check_same_data(run: Path, others: Sequence[Path]) -> None:
     for other in others:
         theirs = read_setting(other)[2]
         if (theirs["sha256"], theirs["rotation"]) != (card["sha256"], card["rotation"]):
-            raise CohortError("trained on another cohort or split", where=str(other), expected=f"that of {run}", remedy="train it on the same data")
+            raise CohortError(
+                "trained on another cohort or split",
+                where=str(other),
+                expected=f"that of {run}",
+                remedy="train it on the same data",
+            )
 
 
 def _snake(name: str) -> str:

@@ -14,18 +14,29 @@ def print_bundle(path: Path) -> None:
     """Print the signature of a bundle for people."""
     bundle, console = Bundle.load(path), Console()
     signature, manifest = bundle.signature, bundle.manifest
-    console.print(f"[bold]{bundle.name} {bundle.version}[/bold]  sha256 {bundle.sha256[:16]}…  {'simulated' if manifest['synthetic'] else 'real'} subjects")
+    console.print(
+        f"[bold]{bundle.name} {bundle.version}[/bold]  sha256 {bundle.sha256[:16]}…  "
+        f"{'simulated' if manifest['synthetic'] else 'real'} subjects"
+    )
     console.print(manifest["intended_use"])
     console.print(f"Not for: {manifest['not_for']}")
-    console.print(f"Time in {signature['time_unit']}; forecasts up to {signature['trained_horizon']:g}; at least {signature['min_visits']} visits; "
-                  f"{signature['draws']} joint draws; counterfactual {signature['counterfactual']}")  # fmt: skip
+    console.print(
+        f"Time in {signature['time_unit']}; forecasts up to {signature['trained_horizon']:g}; "
+        f"at least {signature['min_visits']} visits; "
+        f"{signature['draws']} joint draws; counterfactual {signature['counterfactual']}"
+    )
     for title, channels in signature["channels"].items():
         table = Table(title=title, title_justify="left")
         for column in ("name", "unit or levels", "plausible", "trained", "accepted units"):
             table.add_column(column)
         for channel in channels:
-            table.add_row(channel["name"], ", ".join(channel.get("levels") or []) or channel["unit"], _range(channel["plausible"]),
-                          _range(channel.get("trained")), " ".join(channel["units"]))  # fmt: skip
+            table.add_row(
+                channel["name"],
+                ", ".join(channel.get("levels") or []) or channel["unit"],
+                _range(channel["plausible"]),
+                _range(channel.get("trained")),
+                " ".join(channel["units"]),
+            )
         if channels:
             console.print(table)
 

@@ -26,7 +26,7 @@ def predict_plans(bundle: Path, patient: Path, plans: Sequence[Path], form: str)
     asked = [read_document(PlanDocument, plan) for plan in plans]
     twin = Twin.of(Predictor.load(bundle), document)
     answer = twin.forecast(asked[0]) if len(asked) == 1 else twin.compare(asked)
-    answers = answer["plans"] if "plans" in answer else [answer]
+    answers = answer.get("plans", [answer])
     for one in answers:
         _refuse_bad_input(one, patient)
     return json.dumps(answer, indent=1, allow_nan=False) + "\n" if form == "json" else _csv(answers)
@@ -35,8 +35,12 @@ def predict_plans(bundle: Path, patient: Path, plans: Sequence[Path], form: str)
 def _refuse_bad_input(answer: dict[str, Any], patient: Path) -> None:
     """A document's own faults are bad input; what the model cannot know is an answer."""
     if answer["status"] == "abstain" and INPUT_FAULTS & set(answer["reasons"]):
-        raise DocumentError(", ".join(answer["reasons"]), where=f"{patient}, {'; '.join(answer['details'][:3])}",
-                            expected="a document that the bundle can read", remedy="see: neurotwin inspect BUNDLE")  # fmt: skip
+        raise DocumentError(
+            ", ".join(answer["reasons"]),
+            where=f"{patient}, {'; '.join(answer['details'][:3])}",
+            expected="a document that the bundle can read",
+            remedy="see: neurotwin inspect BUNDLE",
+        )
 
 
 def _csv(answers: Sequence[dict[str, Any]]) -> str:
@@ -47,7 +51,17 @@ def _csv(answers: Sequence[dict[str, Any]]) -> str:
         head = [answer["plan"]["name"], answer["status"], " ".join(answer["reasons"])]
         for row in answer["prediction"] or []:
             interval = row.get("interval", {})
-            writer.writerow([*head, row["t"], row["after"], row["channel"], row["unit"], row["median"], *(interval.get(key) for key in ("lo", "hi", "level"))])
+            writer.writerow(
+                [
+                    *head,
+                    row["t"],
+                    row["after"],
+                    row["channel"],
+                    row["unit"],
+                    row["median"],
+                    *(interval.get(key) for key in ("lo", "hi", "level")),
+                ]
+            )
         if not answer["prediction"]:
             writer.writerow([*head, *[None] * 8])
     return table.getvalue()

@@ -6,7 +6,6 @@ from typing import Any
 
 from neurotwin import compose
 
-
 NOT_ARGUMENTS = ("name", "paths")
 
 

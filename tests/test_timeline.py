@@ -13,10 +13,17 @@ from neurotwin.timeline import Timeline, build_timeline
 def build(observations=None, doses=None, queries=None, n=1, start=None, max_step=1.0, **more):
     none = Observations.of([], [], [], [])
     return build_timeline(
-        start=np.zeros(n) if start is None else start, static=np.zeros((n, 0)), static_mask=np.zeros((n, 0)),
-        n_variables=2, n_treatments=2, observations=observations or none, doses=doses or Doses.of(),
-        queries=queries or Queries.of(), max_step=max_step, **more,
-    )  # fmt: skip
+        start=np.zeros(n) if start is None else start,
+        static=np.zeros((n, 0)),
+        static_mask=np.zeros((n, 0)),
+        n_variables=2,
+        n_treatments=2,
+        observations=observations or none,
+        doses=doses or Doses.of(),
+        queries=queries or Queries.of(),
+        max_step=max_step,
+        **more,
+    )
 
 
 def exact(timeline: Timeline, queries: Queries, rate=0.3):
@@ -46,7 +53,9 @@ def direct(doses: Doses, queries: Queries, rate=0.3, n_treatments=2):
                     out[q, doses.treatment[d]] += doses.amount[d] * np.exp(-rate * (t - begun))
             elif begun < t:
                 stop = min(t, doses.end[d])
-                out[q, doses.treatment[d]] += doses.amount[d] / rate * (np.exp(-rate * (t - stop)) - np.exp(-rate * (t - begun)))
+                out[q, doses.treatment[d]] += (
+                    doses.amount[d] / rate * (np.exp(-rate * (t - stop)) - np.exp(-rate * (t - begun)))
+                )
     return out
 
 
@@ -127,17 +136,26 @@ def events(draw):
     for _ in range(draw(st.integers(0, 8))):
         time = draw(TIMES)
         end = draw(st.none() | st.floats(0.01, 5).map(lambda x: round(x, 3)) | st.just(np.inf))
-        doses.append((draw(subject), time, np.nan if end is None else time + end, draw(st.integers(0, 1)), draw(st.floats(0.1, 5))))
+        doses.append(
+            (
+                draw(subject),
+                time,
+                np.nan if end is None else time + end,
+                draw(st.integers(0, 1)),
+                draw(st.floats(0.1, 5)),
+            )
+        )
     seen = draw(st.lists(st.tuples(subject, TIMES, st.integers(0, 1), st.booleans()), max_size=8))
     asked = draw(st.lists(st.tuples(subject, TIMES, st.booleans()), max_size=10))
     return (
         n,
         Doses.of(*np.array(doses, dtype=float).reshape(-1, 5).T),
-        Observations.of(*([list(x) for x in zip(*seen, strict=True)][:3] or [[], [], []]), 1.0,
-                        post_dose=[x[3] for x in seen]),
+        Observations.of(
+            *([list(x) for x in zip(*seen, strict=True)][:3] or [[], [], []]), 1.0, post_dose=[x[3] for x in seen]
+        ),
         Queries.of(*([list(x) for x in zip(*asked, strict=True)] or [[], [], []])),
         draw(st.sampled_from([0.3, 1.0, 100.0])),
-    )  # fmt: skip
+    )
 
 
 @settings(max_examples=150, deadline=None)
@@ -151,7 +169,10 @@ def test_rows_act_out_exactly_what_the_events_say(case):
     np.testing.assert_allclose(exact(timeline, queries), direct(doses, queries), rtol=1e-9, atol=1e-9)
     # Every observation sits at the END of a row whose clock is its time.
     clock = np.cumsum(np.where(timeline.peek > 0, 0, timeline.dt), axis=1)
-    seen = {(int(s), int(v), round(float(t), 6)) for s, v, t in zip(observations.subject, observations.variable, observations.time, strict=True)}
+    seen = {
+        (int(s), int(v), round(float(t), 6))
+        for s, v, t in zip(observations.subject, observations.variable, observations.time, strict=True)
+    }
     found = {(int(s), int(v), round(float(clock[s, r]), 6)) for s, r, v in np.argwhere(timeline.mask > 0)}
     assert found == seen
 
@@ -164,7 +185,10 @@ def test_a_subject_alone_has_the_same_rows_as_in_a_batch(case):
     for one in range(n):
         pick = np.array([one])
         alone = build(
-            observations.by_subject().of_subjects(pick), doses.by_subject().of_subjects(pick), queries.by_subject().of_subjects(pick), max_step=max_step
+            observations.by_subject().of_subjects(pick),
+            doses.by_subject().of_subjects(pick),
+            queries.by_subject().of_subjects(pick),
+            max_step=max_step,
         )
         for name in ("dt", "control", "jump", "value", "mask", "query", "query_at", "peek"):
             mine, theirs = getattr(alone, name)[0], getattr(together, name)[one]

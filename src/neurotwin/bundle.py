@@ -12,14 +12,16 @@
 Everything is hashed, and what was hashed is what is used: files are read once into memory.
 """
 
+import errno
 import hashlib
 import json
 import math
+import os
 import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from neurotwin.errors import BundleError, IntegrityError
@@ -28,14 +30,19 @@ SCHEMA_VERSION = 1
 MANIFEST, SIGNATURE, CALIBRATION, GOLDEN = "manifest.json", "signature.json", "calibration.json", "golden.json"
 ASSIMILATE, FORECAST = "assimilate.onnx", "forecast.onnx"
 REQUIRED = (SIGNATURE, ASSIMILATE, FORECAST, CALIBRATION, GOLDEN, "MODEL_CARD.md", "LICENSE")
-LARGEST_FILE, LARGEST_BUNDLE = 64 * 2**20, 256 * 2**20
+FIELDS = ("schema_version", "name", "version", "files", "opset", "ir_version", "operators")
+LARGEST_FILE, LARGEST_BUNDLE, MOST_FILES = 64 * 2**20, 256 * 2**20, 1000
+_NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_PART = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
 
-OPERATORS = frozenset("""
-    Abs Add And Cast CastLike Clip Concat Constant ConstantOfShape Cos CumSum Div Einsum Equal Erf Exp Expand Flatten Gather
-    GatherElements GatherND Gemm Greater GreaterOrEqual Identity IsNaN Less LessOrEqual Log MatMul Max Mean Min Mod Mul Neg Not
-    Or Pad Pow Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Scan
-    Shape Sigmoid Sign Sin Slice Softplus Split Sqrt Squeeze Sub Sum Swish Tanh Tile Transpose Unsqueeze Where Xor
-""".split())
+_NAMES = """
+    Abs Add And Cast CastLike Clip Concat Constant ConstantOfShape Cos CumSum Div Einsum Equal Erf Exp Expand
+    Flatten Gather GatherElements GatherND Gemm Greater GreaterOrEqual Identity IsNaN Less LessOrEqual Log
+    MatMul Max Mean Min Mod Mul Neg Not Or Pad Pow Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin
+    ReduceProd ReduceSum ReduceSumSquare Relu Reshape Scan Shape Sigmoid Sign Sin Slice Softplus Split Sqrt
+    Squeeze Sub Sum Swish Tanh Tile Transpose Unsqueeze Where Xor
+"""
+OPERATORS = frozenset(_NAMES.split())
 """Operators that a bundle's graphs may hold. Scan is bounded by its input; Loop, If and custom domains are refused."""
 
 
@@ -95,7 +102,7 @@ def manifest_files(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def strict_json(text: str | bytes) -> Any:
-    """Parse JSON without its loopholes: no NaN, no infinity, no key twice. Raises ValueError."""
+    """Parse JSON without its loopholes: UTF-8, no NaN, no infinity, no key twice. Raises ValueError."""
 
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is not JSON")
@@ -113,6 +120,7 @@ def strict_json(text: str | bytes) -> Any:
         return content
 
     try:
+        text = text if isinstance(text, str) else text.decode("utf-8")
         return json.loads(text, parse_constant=refuse, parse_float=number, object_pairs_hook=unique)
     except RecursionError:
         raise ValueError("nested too deep") from None
@@ -123,27 +131,39 @@ def _entry(content: bytes) -> dict[str, Any]:
 
 
 def _read_file(folder: Path, name: str) -> bytes:
+    """The content of a plain file, from one descriptor: what was checked is what is read."""
     path = folder / name
     try:
-        status = path.lstat()
-    except OSError:
+        descriptor = os.open(path, os.O_RDONLY | _NOT_A_LINK)
+    except (FileNotFoundError, NotADirectoryError):
         kind = "bundle" if name == MANIFEST else "file"
-        raise BundleError(f"no such {kind}", where=str(path), expected="a folder made by `neurotwin export`") from None
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        raise BundleError("not a plain file", where=str(path), expected="no links, devices or pipes")
-    if status.st_size > LARGEST_FILE:
-        raise BundleError(f"{status.st_size} bytes", where=str(path), expected=f"at most {LARGEST_FILE}")
-    try:
-        return path.read_bytes()
+        remedy = "a folder made by `neurotwin export`"
+        raise BundleError(f"no such {kind}", where=str(path), expected=remedy) from None
     except OSError as error:
-        raise BundleError(f"cannot be read ({type(error).__name__})", where=str(path)) from None
+        reason = "not a plain file" if error.errno in (errno.ELOOP, errno.EMLINK) else "cannot be read"
+        raise BundleError(reason, where=str(path), expected="no links, devices or pipes") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise BundleError("not a plain file", where=str(path), expected="no links, devices or pipes")
+    with os.fdopen(descriptor, "rb") as file:
+        if status.st_size > LARGEST_FILE:
+            raise BundleError(f"{status.st_size} bytes", where=str(path), expected=f"at most {LARGEST_FILE}")
+        try:
+            return file.read(status.st_size + 1)
+        except OSError as error:
+            raise BundleError(f"cannot be read ({type(error).__name__})", where=str(path)) from None
 
 
 def _verified(folder: Path, name: str, entry: Mapping[str, Any]) -> bytes:
     content = _read_file(folder, name)
     if _entry(content) != {"sha256": entry["sha256"], "bytes": entry["bytes"]}:
-        raise IntegrityError("the file does not match its recorded hash", where=str(folder / name),
-                             expected="the file as it was released", remedy="fetch the bundle again")  # fmt: skip
+        raise IntegrityError(
+            "the file does not match its recorded hash",
+            where=str(folder / name),
+            expected="the file as it was released",
+            remedy="fetch the bundle again",
+        )
     return content
 
 
@@ -158,34 +178,50 @@ def _parse(raw: bytes, name: str) -> Mapping[str, Any]:
 
 
 def _check_manifest(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    missing = [key for key in ("schema_version", "name", "version", "files", "opset", "ir_version", "operators") if key not in manifest]
+    missing = [key for key in FIELDS if key not in manifest]
     if missing:
         raise BundleError(f"no {', '.join(missing)}", where=MANIFEST)
-    if manifest["schema_version"] != SCHEMA_VERSION:
-        raise BundleError(f"schema_version {manifest['schema_version']!r}", where=MANIFEST, expected=str(SCHEMA_VERSION), remedy="install a newer neurotwin")
+    if type(manifest["schema_version"]) is not int or manifest["schema_version"] != SCHEMA_VERSION:
+        remedy = "install the neurotwin that wrote it, or a newer one"
+        raise BundleError("another schema_version", where=MANIFEST, expected=str(SCHEMA_VERSION), remedy=remedy)
+    for key, form in (("name", r"[a-z][a-z0-9_]{0,63}"), ("version", r"\d{1,6}\.\d{1,6}\.\d{1,6}")):
+        if not isinstance(manifest[key], str) or not re.fullmatch(form, manifest[key]):
+            raise BundleError(f"a malformed {key}", where=MANIFEST, expected="such as lung_tumour and 0.1.0")
+    _check_operators(manifest["operators"])
     files = manifest["files"]
     if not isinstance(files, dict) or not all(_is_entry(name, entry) for name, entry in files.items()):
-        raise BundleError("an entry of files is malformed", where=MANIFEST, expected="relative names with sha256 and bytes")
+        expected = "relative names with sha256 and bytes"
+        raise BundleError("an entry of files is malformed", where=MANIFEST, expected=expected)
     if absent := sorted(set(REQUIRED) - set(files)):
         raise BundleError(f"no {', '.join(absent)}", where=f"{MANIFEST}: files")
-    if sum(entry["bytes"] for entry in files.values()) > LARGEST_BUNDLE:
-        raise BundleError("the bundle is too large", where=MANIFEST, expected=f"at most {LARGEST_BUNDLE} bytes")
-    operators = manifest["operators"]
-    if not isinstance(operators, list) or (foreign := sorted(set(map(str, operators)) - OPERATORS)):
-        raise BundleError(f"operators {', '.join(foreign) if isinstance(operators, list) else '?'}", where=MANIFEST, expected="operators of the allow-list")
+    if len(files) > MOST_FILES or sum(entry["bytes"] for entry in files.values()) > LARGEST_BUNDLE:
+        expected = f"at most {LARGEST_BUNDLE} bytes in {MOST_FILES} files"
+        raise BundleError("the bundle is too large", where=MANIFEST, expected=expected)
     return dict(files)
 
 
-def _is_entry(name: Any, entry: Any) -> bool:
-    pure = PurePosixPath(name)
+def _check_operators(operators: Any) -> None:
+    if not isinstance(operators, list) or not all(isinstance(item, str) for item in operators):
+        raise BundleError("operators is not a list of names", where=MANIFEST)
+    if foreign := sorted(set(operators) - OPERATORS):
+        shown = ", ".join(repr(item[:40]) for item in foreign[:5])
+        raise BundleError(f"operators {shown}", where=MANIFEST, expected="operators of the allow-list")
+
+
+def _is_entry(name: str, entry: Any) -> bool:
     return (
-        not pure.is_absolute() and ".." not in pure.parts and "\\" not in name and name == pure.as_posix() and name != MANIFEST
-        and isinstance(entry, dict) and isinstance(entry.get("bytes"), int)
-        and re.fullmatch(r"[0-9a-f]{64}", str(entry.get("sha256"))) is not None
-    )  # fmt: skip
+        re.fullmatch(rf"{_PART}(/{_PART})*", name) is not None
+        and len(name) <= 200
+        and name != MANIFEST
+        and isinstance(entry, dict)
+        and type(entry.get("bytes")) is int
+        and entry["bytes"] >= 0
+        and isinstance(entry.get("sha256"), str)
+        and re.fullmatch(r"[0-9a-f]{64}", entry["sha256"]) is not None
+    )
 
 
 def _check_folder(path: Path, expected: set[str]) -> None:
-    found = {item.relative_to(path).as_posix() for item in path.rglob("*") if not item.is_dir() or item.is_symlink()}
-    if extra := sorted(found - expected):
-        raise BundleError(f"{len(extra)} files that the manifest does not name, such as {extra[0]!r}", where=str(path), remedy="remove them")
+    for item in path.rglob("*"):
+        if (item.is_symlink() or not item.is_dir()) and item.relative_to(path).as_posix() not in expected:
+            raise BundleError("a file that the manifest does not name", where=str(item), remedy="remove it")

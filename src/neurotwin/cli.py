@@ -8,6 +8,7 @@ import typer
 
 from neurotwin import __version__
 
+INTERRUPTED = 130
 OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
@@ -30,13 +31,14 @@ def main() -> None:
     from neurotwin.errors import NeurotwinError
 
     try:
-        app(standalone_mode=False)
+        # Typer hands back the code of an exit instead of raising it, that of Ctrl-C too.
+        code = app(standalone_mode=False)
     except NeurotwinError as error:
         _fail(str(error), error.exit_code)
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("NT-1300 interrupted", 130)
+        _fail("NT-1300 interrupted", INTERRUPTED)
     except MemoryError:
         _fail("NT-4000 out of memory; use a smaller batch or cohort", 4)
     except BrokenPipeError:
@@ -53,6 +55,10 @@ def main() -> None:
         if isinstance(error, OSError) and error.errno == 28:
             _fail("NT-4000 the disk is full; make room and run again", 4)
         raise
+    if code == INTERRUPTED:
+        _fail("NT-1300 interrupted", INTERRUPTED)
+    if isinstance(code, int) and code:
+        sys.exit(code)
 
 
 def _fail(line: str, code: int) -> None:
@@ -147,9 +153,7 @@ def evaluate(
     if json:
         write_report(report, json)
     print_report(report)
-    _next(
-        f"neurotwin export {run} -o bundles/NAME@0.1.0"
-    )
+    _next(f"neurotwin export {run} -o bundles/NAME@0.1.0")
 
 
 @app.command()

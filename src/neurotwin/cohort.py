@@ -56,10 +56,18 @@ class Cohort:
 
     @classmethod
     def build(
-        cls, schema: Schema, ids: Sequence[str], statics: NDArray[np.float64], observations: Observations, doses: Doses,
-        *, split_key: str, fold: Sequence[int] | None = None, truth: dict[str, NDArray[np.float64]] | None = None,
+        cls,
+        schema: Schema,
+        ids: Sequence[str],
+        statics: NDArray[np.float64],
+        observations: Observations,
+        doses: Doses,
+        *,
+        split_key: str,
+        fold: Sequence[int] | None = None,
+        truth: dict[str, NDArray[np.float64]] | None = None,
         provenance: dict[str, Any] | None = None,
-    ) -> Self:  # fmt: skip
+    ) -> Self:
         """Check, sort and split. ``fold``: where ``ids`` are pseudonyms, the folds of the source's ids.
 
         Raises CohortError when tables and schema do not fit each other.
@@ -67,22 +75,39 @@ class Cohort:
         if len(set(ids)) != len(ids):
             raise CohortError("a subject id stands twice", where="subjects", expected="distinct ids")
         if statics.shape != (len(ids), len(schema.statics)):
-            raise CohortError(f"statics have shape {statics.shape}", where="subjects", expected=f"({len(ids)}, {len(schema.statics)})")
+            raise CohortError(
+                f"statics have shape {statics.shape}", where="subjects", expected=f"({len(ids)}, {len(schema.statics)})"
+            )
         _check_columns(observations, len(ids), "variable", len(schema.variables), "observations")
         _check_columns(doses, len(ids), "treatment", len(schema.treatments), "doses")
-        for name, values in (("observation times", observations.time), ("values", observations.value),
-                             ("dose times", doses.time), ("amounts", doses.amount)):  # fmt: skip
+        for name, values in (
+            ("observation times", observations.time),
+            ("values", observations.value),
+            ("dose times", doses.time),
+            ("amounts", doses.amount),
+        ):
             if not np.isfinite(values).all():
                 raise CohortError(f"{int((~np.isfinite(values)).sum())} {name} are not finite", where="cohort")
         folds = np.array([fold_of(split_key, one) for one in ids] if fold is None else fold, dtype=np.int8)
         if folds.shape != (len(ids),) or ((folds < 0) | (folds >= N_FOLDS)).any():
-            raise CohortError("folds do not fit the subjects", where="subjects", expected=f"{len(ids)} numbers 0..{N_FOLDS - 1}")
+            raise CohortError(
+                "folds do not fit the subjects", where="subjects", expected=f"{len(ids)} numbers 0..{N_FOLDS - 1}"
+            )
         observations = observations.take(
             np.lexsort((observations.variable, observations.post_dose, observations.time, observations.subject))
         )
         doses = doses.take(np.lexsort((doses.amount, doses.treatment, doses.time, doses.subject)))
         provenance = {**(provenance or {}), "split_key": split_key}
-        return cls(schema, np.array(ids, dtype=np.str_), folds, statics.astype(np.float64), observations, doses, truth or {}, provenance)
+        return cls(
+            schema,
+            np.array(ids, dtype=np.str_),
+            folds,
+            statics.astype(np.float64),
+            observations,
+            doses,
+            truth or {},
+            provenance,
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -100,24 +125,34 @@ class Cohort:
         """Some subjects, by mask or positions, in the order given."""
         index = np.arange(len(self))[np.asarray(subjects)]
         return replace(
-            self, ids=self.ids[index], fold=self.fold[index], statics=self.statics[index],
-            observations=self.observations.of_subjects(index), doses=self.doses.of_subjects(index),
+            self,
+            ids=self.ids[index],
+            fold=self.fold[index],
+            statics=self.statics[index],
+            observations=self.observations.of_subjects(index),
+            doses=self.doses.of_subjects(index),
             truth={name: values[index] for name, values in self.truth.items()},
-        )  # fmt: skip
+        )
 
     def part(self, part: Part, rotation: int = 0) -> Self:
         """Subjects of one part of the split: folds 0-2 train, 3 validation, 4 test, rotated by ``rotation``."""
         turned = (self.fold.astype(int) - rotation) % N_FOLDS
-        chosen = {"train": turned < N_FOLDS - 2, "validation": turned == N_FOLDS - 2, "test": turned == N_FOLDS - 1}[part]
+        chosen = {"train": turned < N_FOLDS - 2, "validation": turned == N_FOLDS - 2, "test": turned == N_FOLDS - 1}[
+            part
+        ]
         if not chosen.any():
-            raise CohortError(f"the {part} part is empty", where=f"cohort of {len(self)} subjects", remedy="use more subjects")
+            raise CohortError(
+                f"the {part} part is empty", where=f"cohort of {len(self)} subjects", remedy="use more subjects"
+            )
         return self.take(chosen)
 
     def save(self, folder: Path, *, shard_size: int = 50_000) -> str:
         """Write to ``folder`` (created; must hold no cohort) and return the hash of its content."""
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "cohort.json").exists():
-            raise CohortError("the folder holds a cohort already", where=str(folder), remedy="choose another folder or remove it")
+            raise CohortError(
+                "the folder holds a cohort already", where=str(folder), remedy="choose another folder or remove it"
+            )
         shards = []
         for number, first in enumerate(range(0, max(len(self), 1), shard_size)):
             part = self.take(np.arange(first, min(first + shard_size, len(self))))
@@ -136,20 +171,31 @@ class Cohort:
         statics = [subjects[static.name] for static in schema.statics]
         truth = {name.removeprefix("truth."): values for name, values in subjects.items() if name.startswith("truth.")}
         return cls(
-            schema, subjects["id"].astype(np.str_), subjects["fold"].astype(np.int8),
+            schema,
+            subjects["id"].astype(np.str_),
+            subjects["fold"].astype(np.int8),
             np.stack(statics, axis=1).astype(np.float64) if statics else np.zeros((len(subjects["id"]), 0)),
-            Observations.concatenate(*(replace(o, subject=o.subject + np.int32(k)) for (_, o, _), k in zip(parts, offset, strict=True))),
-            Doses.concatenate(*(replace(d, subject=d.subject + np.int32(k)) for (_, _, d), k in zip(parts, offset, strict=True))),
-            truth, manifest["provenance"],
-        )  # fmt: skip
+            Observations.concatenate(
+                *(replace(o, subject=o.subject + np.int32(k)) for (_, o, _), k in zip(parts, offset, strict=True))
+            ),
+            Doses.concatenate(
+                *(replace(d, subject=d.subject + np.int32(k)) for (_, _, d), k in zip(parts, offset, strict=True))
+            ),
+            truth,
+            manifest["provenance"],
+        )
 
 
 def _check_columns(table: EventTable, n_subjects: int, column: str, n_channels: int, name: str) -> None:
     channel = getattr(table, column)
     if len(table) and (table.subject.min() < 0 or table.subject.max() >= n_subjects):
-        raise CohortError("a row names a subject that is not there", where=name, expected=f"subject 0..{n_subjects - 1}")
+        raise CohortError(
+            "a row names a subject that is not there", where=name, expected=f"subject 0..{n_subjects - 1}"
+        )
     if len(table) and (channel.min() < 0 or channel.max() >= n_channels):
-        raise CohortError(f"a row names a {column} that is not in the schema", where=name, expected=f"{column} 0..{n_channels - 1}")
+        raise CohortError(
+            f"a row names a {column} that is not in the schema", where=name, expected=f"{column} 0..{n_channels - 1}"
+        )
 
 
 def write_shard(folder: Path, number: int, part: Cohort) -> dict[str, Any]:
@@ -167,7 +213,10 @@ def write_shard(folder: Path, number: int, part: Cohort) -> dict[str, Any]:
     for name, columns in tables.items():
         path = draft / f"{name}.parquet"
         pq.write_table(pa.table(dict(columns)), path, compression="zstd", store_schema=False)
-        files[f"{name}.parquet"] = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
+        files[f"{name}.parquet"] = {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "bytes": path.stat().st_size,
+        }
     final = shards / f"{number:05d}"
     if final.exists():
         raise CohortError(f"shard {number} is there already", where=str(final))
@@ -179,7 +228,13 @@ def write_manifest(folder: Path, schema: Schema, shards: list[dict[str, Any]], p
     """Write ``cohort.json`` at once and return the hash of the cohort's content."""
     content = json.dumps([shard["files"] for shard in shards] + [schema.model_dump(mode="json")], sort_keys=True)
     digest = hashlib.sha256(content.encode()).hexdigest()
-    manifest = {"format": FORMAT, "sha256": digest, "schema": schema.model_dump(mode="json"), "provenance": provenance, "shards": shards}
+    manifest = {
+        "format": FORMAT,
+        "sha256": digest,
+        "schema": schema.model_dump(mode="json"),
+        "provenance": provenance,
+        "shards": shards,
+    }
     draft = folder / f".cohort.json.{os.getpid()}"
     draft.write_text(json.dumps(manifest, indent=1) + "\n")
     draft.replace(folder / "cohort.json")
@@ -190,8 +245,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The content of ``cohort.json``; raises CohortError when there is none or it cannot be read."""
     path = Path(folder) / "cohort.json"
     if not path.is_file():
-        raise CohortError("no cohort here", where=str(folder), expected="a folder with cohort.json",
-                          remedy="make one with `neurotwin simulate` or `neurotwin ingest`")  # fmt: skip
+        raise CohortError(
+            "no cohort here",
+            where=str(folder),
+            expected="a folder with cohort.json",
+            remedy="make one with `neurotwin simulate` or `neurotwin ingest`",
+        )
     try:
         manifest = json.loads(path.read_text())
         if manifest["format"] != FORMAT:
@@ -203,7 +262,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _read_shard(folder: Path, shard: dict[str, Any], verify: bool) -> tuple[dict[str, NDArray[Any]], Observations, Doses]:
+def _read_shard(
+    folder: Path, shard: dict[str, Any], verify: bool
+) -> tuple[dict[str, NDArray[Any]], Observations, Doses]:
     pq, pa = need("pyarrow.parquet", "simulate"), need("pyarrow", "simulate")
     columns = {}
     for name in ("subjects", "observations", "doses"):

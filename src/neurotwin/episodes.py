@@ -4,18 +4,22 @@ This is the question that models, baselines and exported bundles answer alike; w
 `Targets`, so that no answer can have seen it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from neurotwin.cohort import Cohort
 from neurotwin.errors import CohortError
 from neurotwin.events import Doses, Observations, Queries
-from neurotwin.schema import Schema
 from neurotwin.timeline import Timeline, build_timeline
+
+if TYPE_CHECKING:  # the runtime builds forecasts without importing pydantic
+    from neurotwin.cohort import Cohort
+    from neurotwin.schema import Schema
 
 Array = NDArray[np.float64]
 
@@ -70,24 +74,40 @@ class Episodes:
         """The treatments and queries after the assimilated state's clock as rows, for the forecast."""
         clock = self.clock
         bolus = self.doses.is_bolus
-        ahead = np.where(bolus, self.doses.time >= self.cut[self.doses.subject], self.doses.end > clock[self.doses.subject])
+        ahead = np.where(
+            bolus, self.doses.time >= self.cut[self.doses.subject], self.doses.end > clock[self.doses.subject]
+        )
         nothing = Observations.of([], [], [], [])
         return self._timeline(clock, nothing, self.doses.take(ahead), self.queries, max_step)
 
     def take(self, subjects: NDArray[Any]) -> Self:
         """Some subjects, in the order given; queries keep their order within each subject."""
-        index, n = np.arange(len(self))[np.asarray(subjects)], len(self)
+        index = np.arange(len(self))[np.asarray(subjects)]
         return replace(
-            self, static=self.static[index], static_mask=self.static_mask[index], start=self.start[index], cut=self.cut[index],
-            observations=self.observations.of_subjects(index), doses=self.doses.of_subjects(index),
+            self,
+            static=self.static[index],
+            static_mask=self.static_mask[index],
+            start=self.start[index],
+            cut=self.cut[index],
+            observations=self.observations.of_subjects(index),
+            doses=self.doses.of_subjects(index),
             queries=self.queries.of_subjects(index),
-        )  # fmt: skip
+        )
 
-    def _timeline(self, start: Array, observations: Observations, doses: Doses, queries: Queries, max_step: float) -> Timeline:
+    def _timeline(
+        self, start: Array, observations: Observations, doses: Doses, queries: Queries, max_step: float
+    ) -> Timeline:
         return build_timeline(
-            start=start, static=self.static, static_mask=self.static_mask, n_variables=len(self.schema.variables),
-            n_treatments=len(self.schema.treatments), observations=observations, doses=doses, queries=queries, max_step=max_step,
-        )  # fmt: skip
+            start=start,
+            static=self.static,
+            static_mask=self.static_mask,
+            n_variables=len(self.schema.variables),
+            n_treatments=len(self.schema.treatments),
+            observations=observations,
+            doses=doses,
+            queries=queries,
+            max_step=max_step,
+        )
 
 
 @dataclass(frozen=True)
@@ -146,17 +166,25 @@ def make_episodes(
     visits_before = _count_visits(seen.take(past), n)
     kept = np.flatnonzero((visits_before >= min_visits) & (np.bincount(seen.subject[ahead], minlength=n) > 0))
     if not len(kept):
-        raise CohortError("no subject can be forecast", where=f"cohort of {n} subjects",
-                          expected=f"at least {min_visits} visits up to the cut and one after it")  # fmt: skip
+        raise CohortError(
+            "no subject can be forecast",
+            where=f"cohort of {n} subjects",
+            expected=f"at least {min_visits} visits up to the cut and one after it",
+        )
     future = seen.take(ahead).of_subjects(kept)
     keys = np.stack([future.subject, future.time, future.post_dose], axis=1)
     asked, query = np.unique(keys, axis=0, return_inverse=True)
     static, static_mask = cohort.schema.encode_statics(cohort.statics[kept])
     episodes = Episodes(
-        schema=cohort.schema, static=static, static_mask=static_mask, start=np.minimum(cohort.start[kept], cut[kept]),
-        cut=cut[kept], observations=seen.take(past).of_subjects(kept), doses=cohort.doses.of_subjects(kept),
+        schema=cohort.schema,
+        static=static,
+        static_mask=static_mask,
+        start=np.minimum(cohort.start[kept], cut[kept]),
+        cut=cut[kept],
+        observations=seen.take(past).of_subjects(kept),
+        doses=cohort.doses.of_subjects(kept),
         queries=Queries.of(asked[:, 0], asked[:, 1], asked[:, 2]),
-    )  # fmt: skip
+    )
     return episodes, Targets(query.reshape(-1), future.variable, future.value, future.censor), kept
 
 

@@ -43,7 +43,9 @@ class EventTable:
     @classmethod
     def concatenate(cls, *tables: Self) -> Self:
         """Rows of all tables, one after the other."""
-        return cls(**{item.name: np.concatenate([getattr(table, item.name) for table in tables]) for item in fields(cls)})
+        return cls(
+            **{item.name: np.concatenate([getattr(table, item.name) for table in tables]) for item in fields(cls)}
+        )
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,15 @@ class Observations(EventTable):
     post_dose: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, subject: ArrayLike, time: ArrayLike, variable: ArrayLike, value: ArrayLike,
-           censor: ArrayLike = 0, post_dose: ArrayLike = False) -> Self:
+    def of(
+        cls,
+        subject: ArrayLike,
+        time: ArrayLike,
+        variable: ArrayLike,
+        value: ArrayLike,
+        censor: ArrayLike = 0,
+        post_dose: ArrayLike = False,
+    ) -> Self:
         """Build from anything array-like; scalars are broadcast."""
         columns = np.broadcast_arrays(subject, time, variable, value, censor, post_dose)
         return cls(*_cast(columns, (np.int32, np.float64, np.int16, np.float64, np.int8, np.bool_)))
@@ -75,8 +84,14 @@ class Doses(EventTable):
     amount: NDArray[np.float64]
 
     @classmethod
-    def of(cls, subject: ArrayLike = (), time: ArrayLike = (), end: ArrayLike = np.nan, treatment: ArrayLike = (),
-           amount: ArrayLike = ()) -> Self:
+    def of(
+        cls,
+        subject: ArrayLike = (),
+        time: ArrayLike = (),
+        end: ArrayLike = np.nan,
+        treatment: ArrayLike = (),
+        amount: ArrayLike = (),
+    ) -> Self:
         """Build from anything array-like; scalars are broadcast. Without arguments: an empty table."""
         columns = np.broadcast_arrays(subject, time, end, treatment, amount)
         return cls(*_cast(columns, (np.int32, np.float64, np.float64, np.int16, np.float64)))
@@ -101,4 +116,6 @@ class Queries(EventTable):
 
 
 def _cast(columns: Any, types: tuple[Any, ...]) -> list[NDArray[Any]]:
-    return [np.atleast_1d(np.ascontiguousarray(column, dtype=kind)) for column, kind in zip(columns, types, strict=True)]
+    return [
+        np.atleast_1d(np.ascontiguousarray(column, dtype=kind)) for column, kind in zip(columns, types, strict=True)
+    ]

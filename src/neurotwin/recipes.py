@@ -20,13 +20,21 @@ def recipe_of(config: dict[str, Any]) -> Recipe:
 
     trainer = part("trainer")
     return Recipe(
-        data=data_of(config), model=model_factory(config), loss=part("loss"), optimizer=_optimizer(part("optimizer")),
+        data=data_of(config),
+        model=model_factory(config),
+        loss=part("loss"),
+        optimizer=_optimizer(part("optimizer")),
         scheduler=part("scheduler") if config.get("scheduler") else None,
         trainer=lambda **more: compose.call(trainer, "trainer", **more),
-        callbacks=[compose.build(node, f"callbacks.{name}") for name, node in (config.get("callbacks") or {}).items() if node],
+        callbacks=[
+            compose.build(node, f"callbacks.{name}") for name, node in (config.get("callbacks") or {}).items() if node
+        ],
         loggers=[compose.build(node, f"logger.{name}") for name, node in (config.get("logger") or {}).items() if node],
-        output_dir=Path(config["paths"]["output_dir"]), seed=config["seed"], resume=bool(config.get("resume")), config=config,
-    )  # fmt: skip
+        output_dir=Path(config["paths"]["output_dir"]),
+        seed=config["seed"],
+        resume=bool(config.get("resume")),
+        config=config,
+    )
 
 
 def _optimizer(factory: Any) -> Any:

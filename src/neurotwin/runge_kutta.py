@@ -17,7 +17,7 @@ class Tableau(NamedTuple):
         a: rows of the strictly lower triangular matrix, row i has i entries (row 0 is empty).
         b: weights of the solution.
         c: nodes.
-        dense: per stage, coefficients of theta, theta^2, ... of the weight b_i(theta); they add up to ``b`` at theta = 1.
+        dense: per stage, coefficients of theta, theta^2, ... of the weight b_i(theta), which is ``b`` at theta = 1.
         error: weights of the solution minus those of the embedded one, or empty where there is no embedded pair.
         order: order of the solution.
         dense_order: order of the continuous extension.

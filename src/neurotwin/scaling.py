@@ -49,7 +49,9 @@ class Scaling:
         schema, seen = cohort.schema, cohort.observations
         channels = [seen.value[seen.variable == index] for index in range(len(schema.variables))]
         modelled = [variable.forward(values) for variable, values in zip(schema.variables, channels, strict=True)]
-        given = [np.abs(cohort.doses.amount[cohort.doses.treatment == index]) for index in range(len(schema.treatments))]
+        given = [
+            np.abs(cohort.doses.amount[cohort.doses.treatment == index]) for index in range(len(schema.treatments))
+        ]
         static, mask = schema.encode_statics(cohort.statics)
         is_level = np.array(["=" in column for column in schema.static_columns], dtype=bool)
         columns = [static[mask[:, index] > 0, index] for index in range(static.shape[1])]
@@ -58,14 +60,18 @@ class Scaling:
         follow_up = last - cohort.start
         return cls(
             time=float(np.median(follow_up) / 4) or 1.0,
-            mean=_each(modelled, np.mean, 0.0), deviation=_each(modelled, _deviation, 1.0),
+            mean=_each(modelled, np.mean, 0.0),
+            deviation=_each(modelled, _deviation, 1.0),
             treatment=_each([amounts[amounts > 0] for amounts in given], np.mean, 1.0),
             static_mean=tuple(np.where(is_level, 0.0, _each(columns, np.mean, 0.0)).tolist()),
             static_deviation=tuple(np.where(is_level, 1.0, _each(columns, _deviation, 1.0)).tolist()),
-            observed_low=_each(channels, np.min, 0.0), observed_high=_each(channels, np.max, 0.0),
-            static_low=_each(columns, np.min, 0.0), static_high=_each(columns, np.max, 0.0),
-            treatment_high=_each(given, np.max, 0.0), longest=float(follow_up.max()),
-        )  # fmt: skip
+            observed_low=_each(channels, np.min, 0.0),
+            observed_high=_each(channels, np.max, 0.0),
+            static_low=_each(columns, np.min, 0.0),
+            static_high=_each(columns, np.max, 0.0),
+            treatment_high=_each(given, np.max, 0.0),
+            longest=float(follow_up.max()),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -74,7 +80,10 @@ class Scaling:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Self:
         """Back from `to_dict`."""
-        return cls(**{name: tuple(value) if isinstance(value, list | tuple) else value for name, value in content.items()})
+        numbers: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list | tuple) else value for name, value in content.items()
+        }
+        return cls(**numbers)
 
     def check(self, schema: Schema) -> None:
         """Raises ValueError when the numbers are not those of this schema."""
@@ -86,7 +95,9 @@ class Scaling:
 
 def _deviation(values: Array) -> float:
     """Standard deviation; 1 for a constant channel, which then stays constant after scaling."""
-    return float(values.std()) or 1.0
+    spread = float(values.std())
+    # Rounding gives a constant channel a spread of about 1e-16 of its value.
+    return spread if spread > 1e-9 * float(np.abs(values).max()) else 1.0
 
 
 def _each(channels: list[Array], statistic: Any, empty: float) -> tuple[float, ...]:

@@ -54,7 +54,9 @@ class Variable(_Record):
         if not low < high:
             raise ValueError(f"plausible range of {self.name} must rise, got ({low}, {high})")
         if self.transform == "log" and low + self.offset < 0:
-            raise ValueError(f"{self.name} is modelled as ln(x + {self.offset}), so plausible must start at {-self.offset} or above")
+            raise ValueError(
+                f"{self.name} is modelled as ln(x + {self.offset}), so plausible must start at {-self.offset} or above"
+            )
         return self
 
     def forward(self, value: FloatArray) -> FloatArray:

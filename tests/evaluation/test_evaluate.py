@@ -187,9 +187,12 @@ def test_without_the_quantiles_there_are_no_interval_metrics(toy):
 def test_the_future_cannot_change_an_answer(population):
     cohort, train = population(30), population(30, seed=9)
     late = cohort.observations.time > 2
-    other = replace(cohort, observations=replace(
-        cohort.observations, value=np.where(late, cohort.observations.value * 7 + 1, cohort.observations.value)
-    ))  # fmt: skip
+    other = replace(
+        cohort,
+        observations=replace(
+            cohort.observations, value=np.where(late, cohort.observations.value * 7 + 1, cohort.observations.value)
+        ),
+    )
     seen = []
     for one in (cohort, other):
         evaluate(
@@ -251,12 +254,20 @@ def test_one_cut_per_subject(toy):
     assert pooled(report, "locf", "x")["mae"] == 2  # 8 less 4, and 5 less 5
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"cut": "first"}, "cut 'first'"), ({"cut": [1, 2]}, "cuts of shape"), ({"cut": np.nan}, "cuts of shape"),
-    ({"horizons": [2, 1]}, "horizons do not rise"), ({"horizons": []}, "horizons do not rise"),
-    ({"horizons": [0.0]}, "horizons do not rise"), ({"level": 1.0}, "level 1.0"), ({"n_bootstrap": 1}, "n_bootstrap 1"),
-    ({"baselines": ["gbm"]}, "no predictor named gbm"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"cut": "first"}, "cut 'first'"),
+        ({"cut": [1, 2]}, "cuts of shape"),
+        ({"cut": np.nan}, "cuts of shape"),
+        ({"horizons": [2, 1]}, "horizons do not rise"),
+        ({"horizons": []}, "horizons do not rise"),
+        ({"horizons": [0.0]}, "horizons do not rise"),
+        ({"level": 1.0}, "level 1.0"),
+        ({"n_bootstrap": 1}, "n_bootstrap 1"),
+        ({"baselines": ["gbm"]}, "no predictor named gbm"),
+    ],
+)
 def test_wrong_arguments_are_named(toy, change, words):
     with pytest.raises(ConfigError, match=words):
         evaluate({"locf": carried}, toy, **{"cut": 1, "horizons": [5], **change})
@@ -269,11 +280,14 @@ def test_no_predictors_and_nobody_to_forecast(toy):
         evaluate({"locf": carried}, toy, cut=99, horizons=[5])
 
 
-@pytest.mark.parametrize(("forecast", "words"), [
-    (lambda n: Forecast(LEVELS, np.zeros((n, 1, 3))), "quantiles have shape"),
-    (lambda n: Forecast(np.array([0.1, 0.9]), np.zeros((n, 2, 2))), "levels"),
-    (lambda n: Forecast(LEVELS, np.zeros((n, 2, 3)), ok=np.ones(n + 1, bool)), "ok has shape"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("forecast", "words"),
+    [
+        (lambda n: Forecast(LEVELS, np.zeros((n, 1, 3))), "quantiles have shape"),
+        (lambda n: Forecast(np.array([0.1, 0.9]), np.zeros((n, 2, 2))), "levels"),
+        (lambda n: Forecast(LEVELS, np.zeros((n, 2, 3)), ok=np.ones(n + 1, bool)), "ok has shape"),
+    ],
+)
 def test_a_forecast_of_another_shape_is_refused(toy, forecast, words):
     with pytest.raises(InputError, match=f"{words}.*forecast of odd"):
         evaluate({"odd": lambda episodes: forecast(len(episodes.queries))}, toy, cut=1, horizons=[5])

@@ -58,17 +58,32 @@ def task(population):
     time = np.linspace(3, 5, 9)
     curve = Curve.of(time, time, time - 1, time + 1)
     plans = PlanComparison(
-        title="subject 7", variable="x", unit="mm", time_unit="d", level=0.9, cut=2, names=("early", EVIL), first=curve,
-        second=curve, difference=Curve.of(time, time / 9, time / 10, time / 8), counterfactual="observational",
-        history=Points.of([0, 1], [1, 2]), truth=(Points.of([4], [4]), Points.of([5], [5])),
-    )  # fmt: skip
+        title="subject 7",
+        variable="x",
+        unit="mm",
+        time_unit="d",
+        level=0.9,
+        cut=2,
+        names=("early", EVIL),
+        first=curve,
+        second=curve,
+        difference=Curve.of(time, time / 9, time / 10, time / 8),
+        counterfactual="observational",
+        history=Points.of([0, 1], [1, 2]),
+        truth=(Points.of([4], [4]), Points.of([5], [5])),
+    )
     return Task(
-        title=f"Walk {EVIL}", question="Where to?", main="locf", evaluation=report, labels={"locf": "last value"},
+        title=f"Walk {EVIL}",
+        question="Where to?",
+        main="locf",
+        evaluation=report,
+        labels={"locf": "last value"},
         cohort=CohortFacts("Walks", "simulated", "Random walks.", 60, 0, 40, 480, source=EVIL),
         shown=(("y", "log"), ("x", "natural")),
-        trajectories=draw_trajectories(predictors["locf"], test, cut=2, variable="y", n_subjects=3), comparison=plans,
+        trajectories=draw_trajectories(predictors["locf"], test, cut=2, variable="y", n_subjects=3),
+        comparison=plans,
         notes=("A note.",),
-    )  # fmt: skip
+    )
 
 
 def test_page_is_well_formed_and_self_contained(task):
@@ -102,8 +117,17 @@ def test_page_holds_the_numbers(task):
         assert spell(gap.metrics["mae"].pooled, sign=True) in text
         binned = task.evaluation.score("locf", variable, scale, (0.0, 1.0))
         assert spell(binned.metrics["mae"].pooled) in text
-    for words in ("480", "ln(mg/dL)", "simulated subjects", "Better than", "last value", "A note.",
-                  "+0.556 (+0.500 to +0.625) mm", "observational data", "0-1 d"):  # fmt: skip
+    for words in (
+        "480",
+        "ln(mg/dL)",
+        "simulated subjects",
+        "Better than",
+        "last value",
+        "A note.",
+        "+0.556 (+0.500 to +0.625) mm",
+        "observational data",
+        "0-1 d",
+    ):
         assert words in text
 
 
@@ -188,11 +212,17 @@ def test_records_refuse_what_does_not_fit(task):
         replace(task, shown=(("z", "natural"),))
 
 
-@pytest.mark.parametrize(("numbers", "text"), [
-    ((0.58649, 0.49, 0.6901), "0.586 (0.490 to 0.690)"), ((123.4, None, None), "123"), ((None, None, None), "-"),
-    ((-0.0004, -0.02, 0.0201), "-0.0004 (-0.0200 to 0.0201)"), ((0.0, 0.0, 0.0), "0.00 (0.00 to 0.00)"),
-    ((1234.5, 999.0, 2000.2), "1234 (999 to 2000)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((0.58649, 0.49, 0.6901), "0.586 (0.490 to 0.690)"),
+        ((123.4, None, None), "123"),
+        ((None, None, None), "-"),
+        ((-0.0004, -0.02, 0.0201), "-0.0004 (-0.0200 to 0.0201)"),
+        ((0.0, 0.0, 0.0), "0.00 (0.00 to 0.00)"),
+        ((1234.5, 999.0, 2000.2), "1234 (999 to 2000)"),
+    ],
+)
 def test_spelling(numbers, text):
     value, low, high = numbers
     assert spell(Estimate(value=value, low=low, high=high)) == text

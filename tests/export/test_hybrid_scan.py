@@ -49,7 +49,9 @@ class Hybrid(nn.Module):
         return torch.cat([volume, state[:, 1:2], memory], dim=-1)
 
     def solve(self, state, rows, start, static, **more):
-        return odesolve(self.vector_field, state, rows, start=start, static=static, solver=self.solver, jump=self.jump, **more)
+        return odesolve(
+            self.vector_field, state, rows, start=start, static=static, solver=self.solver, jump=self.jump, **more
+        )
 
 
 def rows_of(names, tensors, n_obs=1):
@@ -97,14 +99,24 @@ def episode(n, rng, n_events):
     subject = np.repeat(np.arange(n), n_events)
     seen = Observations.of(subject, rng.uniform(0, 20, n * n_events), 0, rng.uniform(1, 10, n * n_events))
     doses = Doses.of(
-        np.r_[np.arange(n), subject, np.arange(n)], np.r_[np.zeros(n), rng.uniform(0, 20, n * n_events), np.full(n, 3.0)],
-        np.r_[np.full(n * (n_events + 1), np.nan), np.full(n, 9.5)], np.r_[np.zeros(n), np.arange(n * n_events) % 2, np.ones(n)],
+        np.r_[np.arange(n), subject, np.arange(n)],
+        np.r_[np.zeros(n), rng.uniform(0, 20, n * n_events), np.full(n, 3.0)],
+        np.r_[np.full(n * (n_events + 1), np.nan), np.full(n, 9.5)],
+        np.r_[np.zeros(n), np.arange(n * n_events) % 2, np.ones(n)],
         rng.uniform(0.5, 2, n * (n_events + 2)),
-    )  # fmt: skip
+    )
     asked = Queries.of(subject, rng.uniform(0, 25, n * n_events))
-    more = {"start": start, "static": np.zeros((n, 0)), "static_mask": np.zeros((n, 0)), "n_variables": 1, "n_treatments": 2}
+    more = {
+        "start": start,
+        "static": np.zeros((n, 0)),
+        "static_mask": np.zeros((n, 0)),
+        "n_variables": 1,
+        "n_treatments": 2,
+    }
     history = build_timeline(observations=seen, doses=doses, queries=Queries.of(), max_step=2.0, **more)
-    plan = build_timeline(observations=Observations.of([], [], [], []), doses=doses, queries=asked, max_step=2.0, **more)
+    plan = build_timeline(
+        observations=Observations.of([], [], [], []), doses=doses, queries=asked, max_step=2.0, **more
+    )
     return Rows.of(history), Rows.of(plan)
 
 
@@ -118,10 +130,20 @@ def inputs(n, seed, n_events=6):
 
 
 def to_onnx(module, args, names, outputs, path, dims):
-    shapes = {name: dims if value.ndim > 2 or name in ("dt", "query_at", "peek") else {0: dims[0]}
-              for name, value in zip(names, args, strict=True)}  # fmt: skip
-    program = torch.onnx.export(module, args, dynamo=True, dynamic_shapes=shapes, input_names=list(names),
-                                output_names=outputs, verbose=False, external_data=False)  # fmt: skip
+    shapes = {
+        name: dims if value.ndim > 2 or name in ("dt", "query_at", "peek") else {0: dims[0]}
+        for name, value in zip(names, args, strict=True)
+    }
+    program = torch.onnx.export(
+        module,
+        args,
+        dynamo=True,
+        dynamic_shapes=shapes,
+        input_names=list(names),
+        output_names=outputs,
+        verbose=False,
+        external_data=False,
+    )
     program.save(path, external_data=False)
     return ort.InferenceSession(path)
 
@@ -142,7 +164,9 @@ def test_a_hybrid_exports_at_parity(tmp_path, solver):
         packed = assimilate(*past)
         names = ("state", "clock", "static", *HISTORY)
         first = to_onnx(assimilate, past, names, ["packed"], tmp_path / "assimilate.onnx", dims)
-        second = to_onnx(forecast, (packed, *plan), ("packed", *PLAN), ["mean", "draws"], tmp_path / "forecast.onnx", dims)
+        second = to_onnx(
+            forecast, (packed, *plan), ("packed", *PLAN), ["mean", "draws"], tmp_path / "forecast.onnx", dims
+        )
         for n, seed, n_events in [(1, 1, 1), (2, 2, 9), (17, 3, 4)]:
             past, plan = inputs(n, seed, n_events)
             packed = assimilate(*past)

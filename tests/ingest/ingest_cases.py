@@ -60,8 +60,14 @@ VISITS = {
             ],
             "treatments": [
                 {"treatment": "drug", "column": "rate", "unit": "mg/h", "stop": {"column": "until", "unit": "d"}},
-                {"treatment": "arm", "column": "arm", "values": {"A": 1, "P": 0}, "unit": "1", "start": "index",
-                 "stop": "never"},
+                {
+                    "treatment": "arm",
+                    "column": "arm",
+                    "values": {"A": 1, "P": 0},
+                    "unit": "1",
+                    "start": "index",
+                    "stop": "never",
+                },
                 {"treatment": "shot", "column": "shot", "unit": "g"},
             ],
             "statics": [
@@ -70,7 +76,7 @@ VISITS = {
             ],
         }
     ],
-}  # fmt: skip
+}
 
 LONG_HEADER = "id,day,test,value,unit\n"
 VISITS_HEADER = "id,day,glu,prot,rate,until,arm,shot,age,sex\n"

@@ -28,8 +28,11 @@ def test_long_rows_become_observations_in_the_declared_unit(ingest, long):
     text = LONG_HEADER + "b,1.5,GLU,5.0,mmol/L\na,0,GLU,90,mg/dL\na,2,TEMP,98.6,[degF]\na,0,CREA,88.4,umol/L\n"
     found = rows(ingest(text, long))
     assert [row[:3] for row in found] == [
-        ("a", 0.0, "glucose"), ("a", 0.0, "creatinine"), ("a", 2.0, "temperature"), ("b", 1.5, "glucose"),
-    ]  # fmt: skip
+        ("a", 0.0, "glucose"),
+        ("a", 0.0, "creatinine"),
+        ("a", 2.0, "temperature"),
+        ("b", 1.5, "glucose"),
+    ]
     assert [row[3] for row in found] == pytest.approx([90, 0.99998, 37.0, 90.078], rel=1e-5)
     units = {(one["name"], one["from"]): one["count"] for one in ingest.report.as_dict()["units"]}
     assert units[("glucose", "mmol/L")] == 1 and units[("temperature", "[degF]")] == 1
@@ -37,9 +40,19 @@ def test_long_rows_become_observations_in_the_declared_unit(ingest, long):
 
 @pytest.mark.parametrize(
     ("text", "value", "censor"),
-    [("<0.5", 0.5, -1), ("< 0.5", 0.5, -1), ("<=0.5", 0.5, -1), (">12", 12, 1), (">= 12", 12, 1), ("≥12", 12, 1),
-     ("1e1", 10, 0), ("+2.50", 2.5, 0), (".5", 0.5, 0), ("3.", 3, 0)],
-)  # fmt: skip
+    [
+        ("<0.5", 0.5, -1),
+        ("< 0.5", 0.5, -1),
+        ("<=0.5", 0.5, -1),
+        (">12", 12, 1),
+        (">= 12", 12, 1),
+        ("≥12", 12, 1),
+        ("1e1", 10, 0),
+        ("+2.50", 2.5, 0),
+        (".5", 0.5, 0),
+        ("3.", 3, 0),
+    ],
+)
 def test_values_and_censored_values(ingest, long, text, value, censor):
     cohort = ingest(LONG_HEADER + f"a,0,CREA,{text},mg/dL\n", long)
     assert rows(cohort) == [("a", 0.0, "creatinine", value, censor)]
@@ -86,8 +99,11 @@ def test_visits_rows_and_cells(ingest, visits):
     )
     cohort = ingest(text, visits)
     assert [row[:4] for row in rows(cohort)] == [
-        ("p", 0, "glucose", 90), ("p", 0, "protein", 0), ("p", 1, "glucose", 95), ("q", 0, "protein", 71),
-    ]  # fmt: skip
+        ("p", 0, "glucose", 90),
+        ("p", 0, "protein", 0),
+        ("p", 1, "glucose", 95),
+        ("q", 0, "protein", 71),
+    ]
     doses = cohort.doses
     assert doses.subject.tolist() == [0, 0, 0]
     given = {
@@ -197,22 +213,50 @@ def pilot(folder, shape):
     )
     day = {"format": "%Y-%m-%d"}
     return {
-        "name": "pilot", "time_unit": "d", "split_key": "pilot", "pseudonymise": "none", "before_index": shape,
+        "name": "pilot",
+        "time_unit": "d",
+        "split_key": "pilot",
+        "pseudonymise": "none",
+        "before_index": shape,
         "index": {"event": "first dose", "at": "column"},
         "variables": [{"name": "ast", "unit": "U/L", "plausible": [1, 10000]}],
         "treatments": [{"name": "xanomeline", "unit": "mg", "kind": "setting"}],
         "statics": [{"name": "sex", "levels": ["f", "m"]}],
         "tables": [
-            {"file": "persons.csv", "layout": "visits", "subject": "id", "index": {"column": "rfstdtc"} | day,
-             "statics": [{"static": "sex", "column": "sex", "levels": {"F": "f", "M": "m"}}]},
-            {"file": "labs_*.csv", "layout": "long", "subject": "id", "time": {"column": "time"} | day, "code": "test",
-             "value": "value", "unit": "unit", "variables": [{"variable": "ast", "codes": ["AST"]}]},
-            {"file": "doses.csv", "layout": "visits", "subject": "id",
-             "treatments": [{"treatment": "xanomeline", "column": "dose", "unit_column": "unit",
-                             "when": {"drug": ["XAN"]},
-                             "start": {"column": "begin"} | day, "stop": {"column": "end", "empty": "ongoing"} | day}]},
+            {
+                "file": "persons.csv",
+                "layout": "visits",
+                "subject": "id",
+                "index": {"column": "rfstdtc"} | day,
+                "statics": [{"static": "sex", "column": "sex", "levels": {"F": "f", "M": "m"}}],
+            },
+            {
+                "file": "labs_*.csv",
+                "layout": "long",
+                "subject": "id",
+                "time": {"column": "time"} | day,
+                "code": "test",
+                "value": "value",
+                "unit": "unit",
+                "variables": [{"variable": "ast", "codes": ["AST"]}],
+            },
+            {
+                "file": "doses.csv",
+                "layout": "visits",
+                "subject": "id",
+                "treatments": [
+                    {
+                        "treatment": "xanomeline",
+                        "column": "dose",
+                        "unit_column": "unit",
+                        "when": {"drug": ["XAN"]},
+                        "start": {"column": "begin"} | day,
+                        "stop": {"column": "end", "empty": "ongoing"} | day,
+                    }
+                ],
+            },
         ],
-    }  # fmt: skip
+    }
 
 
 def test_several_tables_with_an_index_date(ingest, tmp_path):
@@ -275,10 +319,12 @@ def test_pseudonyms_hide_ids_and_keep_folds(ingest, tmp_path, long):
 def test_keys_are_checked(ingest, tmp_path, long):
     text, hidden = LONG_HEADER + GOOD_LONG, long | {"pseudonymise": "hmac"}
     for mapping, key, message in [
-        (hidden, None, "no key"), (long, key_file(tmp_path), "no pseudonyms"),
+        (hidden, None, "no key"),
+        (long, key_file(tmp_path), "no pseudonyms"),
         (hidden, tmp_path / "none", "no key file"),
-        (hidden, key_file(tmp_path, 31), "31 bytes"), (hidden, key_file(tmp_path, 40, 0o644), "others may read"),
-    ]:  # fmt: skip
+        (hidden, key_file(tmp_path, 31), "31 bytes"),
+        (hidden, key_file(tmp_path, 40, 0o644), "others may read"),
+    ]:
         with pytest.raises(IngestError, match=message):
             ingest(text, mapping, key_file=key)
     inside = tmp_path / "c"

@@ -251,6 +251,15 @@ def test_yaml_files_are_capped_and_utf8(tmp_path):
 def test_yaml_words_stay_words():
     text = "{a: no, b: 007, c: 2024-01-01, d: 1e5, e: true, f: null, g: 12:30, h: -1.5, i: [.inf, 3], j: 1_000, k: }"
     assert parse_yaml(text) == {
-        "a": "no", "b": "007", "c": "2024-01-01", "d": 1e5, "e": True, "f": None, "g": "12:30", "h": -1.5,
-        "i": [float("inf"), 3], "j": "1_000", "k": None,
-    }  # fmt: skip
+        "a": "no",
+        "b": "007",
+        "c": "2024-01-01",
+        "d": 1e5,
+        "e": True,
+        "f": None,
+        "g": "12:30",
+        "h": -1.5,
+        "i": [float("inf"), 3],
+        "j": "1_000",
+        "k": None,
+    }

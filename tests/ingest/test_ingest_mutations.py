@@ -23,20 +23,63 @@ FACTORS = {"mg/dL": 1.0, "mgdl": 1.0, "mg/dl": 1.0, "g/L": 100.0}
 MOLAR = {"mmol/L": 0.1, "umol/L": 0.0001}
 MASS = {"GLU": 180.156, "GLUC": 180.156, "CREA": 113.12}
 LONG_LINES = [
-    "canary,0,GLU,90,mg/dL", "canary,0.5,GLU,5.1,mmol/L", "canary,0,CREA,88,umol/L", "b,1,GLUC,0.95,g/L",
+    "canary,0,GLU,90,mg/dL",
+    "canary,0.5,GLU,5.1,mmol/L",
+    "canary,0,CREA,88,umol/L",
+    "b,1,GLUC,0.95,g/L",
     "b,1,XYZ,1,mg/dL",
-    "007,2,CREA,<0.5,mg/dL", "007,2,CREA,<0.5,mg/dL", "007,3,GLU,90,mg/dL", "007,3,GLU,91,mg/dL", "NA,4,GLU,1,mg/dL",
-]  # fmt: skip
+    "007,2,CREA,<0.5,mg/dL",
+    "007,2,CREA,<0.5,mg/dL",
+    "007,3,GLU,90,mg/dL",
+    "007,3,GLU,91,mg/dL",
+    "NA,4,GLU,1,mg/dL",
+]
 VISIT_LINES = [
-    "canary,0,90,70,5,2,A,0.5,61,F", "canary,1,91,neg,,,A,,61,F", "b,0,,71,,,P,,NA,M", "b,2,92,NA,0,,P,,,",
+    "canary,0,90,70,5,2,A,0.5,61,F",
+    "canary,1,91,neg,,,A,,61,F",
+    "b,0,,71,,,P,,NA,M",
+    "b,2,92,NA,0,,P,,,",
     "c,3,93,1,4,9,A,,30,M",
-]  # fmt: skip
+]
 NASTY = [
-    "", " ", "NA", ".", "-1", "1e400", "inf", "nan", "--", "neg", "<0.5", ">500", "5,6", "1,200",
-    '"', '"x"', "'", "=1+1", "\x1b", "é",
-    "mg%", "ML", "mL", "kg", "mmol/L", "{x}", "1/", "0", "-0", "1E5", "9" * 30, "2024-01-01", "\u2028",
-    "\x85", "\x0b", "\ufeff", "a" * 300,
-]  # fmt: skip
+    "",
+    " ",
+    "NA",
+    ".",
+    "-1",
+    "1e400",
+    "inf",
+    "nan",
+    "--",
+    "neg",
+    "<0.5",
+    ">500",
+    "5,6",
+    "1,200",
+    '"',
+    '"x"',
+    "'",
+    "=1+1",
+    "\x1b",
+    "é",
+    "mg%",
+    "ML",
+    "mL",
+    "kg",
+    "mmol/L",
+    "{x}",
+    "1/",
+    "0",
+    "-0",
+    "1E5",
+    "9" * 30,
+    "2024-01-01",
+    "\u2028",
+    "\x85",
+    "\x0b",
+    "\ufeff",
+    "a" * 300,
+]
 
 cells = st.one_of(st.sampled_from(NASTY), st.text(max_size=6), st.floats().map(repr))
 

@@ -41,10 +41,16 @@ def timeline_of(simulator, times, doses=None, n=1, max_step=1e6, cut=True):
     subject, time = np.repeat(np.arange(n), len(times)), np.tile(times, n)
     seen = Observations.of(subject, time, 0, 0.0) if cut else Observations.of([], [], [], [])
     return build_timeline(
-        start=np.zeros(n), static=np.zeros((n, 0)), static_mask=np.zeros((n, 0)), n_variables=1,
-        n_treatments=len(simulator.treatments), observations=seen, doses=doses if doses is not None else Doses.of(),
-        queries=Queries.of(subject, time), max_step=max_step,
-    )  # fmt: skip
+        start=np.zeros(n),
+        static=np.zeros((n, 0)),
+        static_mask=np.zeros((n, 0)),
+        n_variables=1,
+        n_treatments=len(simulator.treatments),
+        observations=seen,
+        doses=doses if doses is not None else Doses.of(),
+        queries=Queries.of(subject, time),
+        max_step=max_step,
+    )
 
 
 def states_at(simulator, times, doses=None, *, method="auto", n=1, max_step=1e6, cut=True, **more):

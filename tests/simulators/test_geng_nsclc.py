@@ -41,9 +41,14 @@ def test_untreated_growth_is_gompertz():
 
 
 @given(
-    rho=st.floats(0, 1), half_life=st.floats(0.01, 100), beta_c=st.floats(0, 1), volume=st.floats(1e-8, 1e4),
-    concentration=st.floats(0, 50), split=st.floats(0, 1), span=st.floats(0, 1000),
-)  # fmt: skip
+    rho=st.floats(0, 1),
+    half_life=st.floats(0.01, 100),
+    beta_c=st.floats(0, 1),
+    volume=st.floats(1e-8, 1e4),
+    concentration=st.floats(0, 50),
+    split=st.floats(0, 1),
+    span=st.floats(0, 1000),
+)
 def test_two_stretches_are_one(rho, half_life, beta_c, volume, concentration, split, span):
     model = GengNsclc(growth_rate=rho, chemo_half_life=half_life, chemo_sensitivity=beta_c)
     state, none, t = np.array([[volume, concentration]]), np.zeros((1, 2)), np.zeros(1)
@@ -92,8 +97,11 @@ def test_moments_of_the_population(people):
     drawn, patient_type = people.parameters, people.statics[:, 0]
     alpha = drawn["radio_alpha"] - 0.00398 * (patient_type == 0)
     beta_c = drawn["chemo_sensitivity"] - 0.0028 * (patient_type == 2)
-    expected = {"alpha": (alpha, 0.174777, 0.108169), "rho": (drawn["growth_rate"], 0.00615843, 0.00437584),
-                "beta_c": (beta_c, 0.028, 0.0007)}  # fmt: skip
+    expected = {
+        "alpha": (alpha, 0.174777, 0.108169),
+        "rho": (drawn["growth_rate"], 0.00615843, 0.00437584),
+        "beta_c": (beta_c, 0.028, 0.0007),
+    }
     for name, (values, mean, sd) in expected.items():
         assert abs(values.mean() - mean) < 4 * sd / np.sqrt(len(values)), name
         assert values.std() == pytest.approx(sd, rel=0.02), name
@@ -111,9 +119,14 @@ def test_mix_of_stages_and_types(people):
 def test_diameters_of_each_stage(people):
     diameter = sphere_diameter(people.parameters["initial_volume"])
     for stage, (mean, sd, low, high) in enumerate(
-        ((1.72, 4.70, 0.3, 5.0), (1.96, 1.63, 0.3, 13.0), (1.91, 9.40, 0.3, 13.0), (2.76, 6.87, 0.3, 13.0),
-         (3.86, 8.82, 0.3, 13.0))
-    ):  # fmt: skip
+        (
+            (1.72, 4.70, 0.3, 5.0),
+            (1.96, 1.63, 0.3, 13.0),
+            (1.91, 9.40, 0.3, 13.0),
+            (2.76, 6.87, 0.3, 13.0),
+            (3.86, 8.82, 0.3, 13.0),
+        )
+    ):
         z = (np.log(diameter[people.statics[:, 1] == stage]) - mean) / sd
         edges = (np.log([low, high]) - mean) / sd
         assert stats.kstest(z, stats.truncnorm(*edges).cdf).pvalue > 1e-3, stage
@@ -122,8 +135,12 @@ def test_diameters_of_each_stage(people):
 def test_population_of_the_benchmark(people):
     """The parameters that the benchmark's own code drew come from the same distribution."""
     theirs = np.load(reference("cancer_benchmark/cancer_pkpd_gamma04_seed7004.npz"))
-    for name, symbol in (("growth_rate", "rho"), ("radio_alpha", "alpha"), ("chemo_sensitivity", "beta_c"),
-                         ("initial_volume", "initial_volumes")):  # fmt: skip
+    for name, symbol in (
+        ("growth_rate", "rho"),
+        ("radio_alpha", "alpha"),
+        ("chemo_sensitivity", "beta_c"),
+        ("initial_volume", "initial_volumes"),
+    ):
         values = np.concatenate([theirs[f"{part}_{symbol}"] for part in "fosr"])
         assert stats.ks_2samp(values, people.parameters[name]).pvalue > 1e-3, name
 
@@ -132,8 +149,13 @@ def test_population_of_the_benchmark(people):
 
 
 def patients_of(content, **factors):
-    names = {"growth_rate": "rho", "chemo_sensitivity": "beta_c", "radio_alpha": "alpha", "radio_beta": "beta",
-             "initial_volume": "initial_volumes"}  # fmt: skip
+    names = {
+        "growth_rate": "rho",
+        "chemo_sensitivity": "beta_c",
+        "radio_alpha": "alpha",
+        "radio_beta": "beta",
+        "initial_volume": "initial_volumes",
+    }
     values = {name: np.array(content[symbol if symbol in content else name]) for name, symbol in names.items()}
     return GengNsclc(**{name: value * factors.get(name, 1) for name, value in values.items()})
 
@@ -162,9 +184,14 @@ def test_fixed_policies_match_the_reference():
 
 @pytest.mark.parametrize(
     ("parameter", "policies"),
-    [("growth_rate", {"none"}), ("chemo_sensitivity", {"chemo_weekly"}), ("radio_alpha", {"rt_30x2Gy_weekdays"}),
-     ("radio_beta", {"rt_30x2Gy_weekdays"}), ("initial_volume", {"none", "chemo_weekly", "rt_30x2Gy_weekdays"})],
-)  # fmt: skip
+    [
+        ("growth_rate", {"none"}),
+        ("chemo_sensitivity", {"chemo_weekly"}),
+        ("radio_alpha", {"rt_30x2Gy_weekdays"}),
+        ("radio_beta", {"rt_30x2Gy_weekdays"}),
+        ("initial_volume", {"none", "chemo_weekly", "rt_30x2Gy_weekdays"}),
+    ],
+)
 def test_the_reference_notices_a_wrong_parameter(parameter, policies):
     errors = policy_errors(**{parameter: 1.0001})
     assert all(errors[name] > 1e-9 for name in policies)
@@ -223,12 +250,21 @@ def test_all_factual_courses_match_the_reference():
         {name: theirs[f"f_{name}"] for name in ("rho", "beta_c", "alpha", "beta", "initial_volumes")}
     )
     course = daily.follow(
-        patients, 4.0, noise=theirs["f_noise"], recovery_draw=np.full((200, 60), 0.5), chemo_draw=theirs["f_chemo_rv"],
+        patients,
+        4.0,
+        noise=theirs["f_noise"],
+        recovery_draw=np.full((200, 60), 0.5),
+        chemo_draw=theirs["f_chemo_rv"],
         radio_draw=theirs["f_radio_rv"],
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(course.volume, theirs["f_V"], rtol=1e-9)
-    for mine, name in ((course.chemo, "chemo"), (course.radio, "radio"), (course.last_day, "seq_len"),
-                       (course.died, "death"), (course.recovered, "recov")):  # fmt: skip
+    for mine, name in (
+        (course.chemo, "chemo"),
+        (course.radio, "radio"),
+        (course.last_day, "seq_len"),
+        (course.died, "death"),
+        (course.recovered, "recov"),
+    ):
         assert np.array_equal(mine, theirs[f"f_{name}"]), name
 
 

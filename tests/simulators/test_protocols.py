@@ -22,9 +22,14 @@ def rng(seed=0):
 
 
 @given(
-    interval=st.floats(0.1, 50), share=st.floats(0, 0.49), missing=st.floats(0, 0.9), dropout=st.floats(0, 0.5),
-    horizon=st.floats(1, 100), start=st.floats(0, 1), seed=st.integers(0, 100),
-)  # fmt: skip
+    interval=st.floats(0.1, 50),
+    share=st.floats(0, 0.49),
+    missing=st.floats(0, 0.9),
+    dropout=st.floats(0, 0.5),
+    horizon=st.floats(1, 100),
+    start=st.floats(0, 1),
+    seed=st.integers(0, 100),
+)
 def test_visits_rise_within_the_horizon_and_begin_at_the_start(interval, share, missing, dropout, horizon, start, seed):
     visits = Visits(interval, share * interval, missing, dropout, start)
     times, leaves = visits.draw(rng(seed), horizon)
@@ -129,7 +134,7 @@ POLICY = Confounded("x", {"a": 1.0}, (2.0, 4.0), 13.0)
         ("amounts is", lambda: Confounded("x", {}, (2.0, 4.0), 13.0)),
         ("number of decisions", lambda: Protocol(60.0, VISITS, policy=replace(POLICY, interval=1e-5))),
     ],
-)  # fmt: skip
+)
 def test_bad_numbers_are_refused_by_name(what, make):
     with pytest.raises(SimulationError, match=what):
         make()
@@ -145,7 +150,7 @@ def test_bad_numbers_are_refused_by_name(what, make):
         ("duration is None", Protocol(60.0, VISITS, regimens=[Cycles("vancomycin", 2.0, 12.0)]), Vancomycin()),
         ("lower_limit is None", Protocol(60.0, VISITS, [Assay("tumour_volume", additive=0.1)]), GengNsclc()),
     ],
-)  # fmt: skip
+)
 def test_a_protocol_for_another_simulator_is_refused(what, protocol, simulator):
     with pytest.raises(SimulationError, match=what):
         protocol.check(simulator)
@@ -153,9 +158,13 @@ def test_a_protocol_for_another_simulator_is_refused(what, protocol, simulator):
 
 @pytest.mark.parametrize(
     ("what", "statics"),
-    [("no covariate 'height'", {"height": 1}), ("sex is 'x'", {"sex": "x"}), ("age is 'old'", {"age": "old"}),
-     ("age is nan", {"age": float("nan")})],
-)  # fmt: skip
+    [
+        ("no covariate 'height'", {"height": 1}),
+        ("sex is 'x'", {"sex": "x"}),
+        ("age is 'old'", {"age": "old"}),
+        ("age is nan", {"age": float("nan")}),
+    ],
+)
 def test_covariates_that_a_model_does_not_have_are_refused(what, statics):
     with pytest.raises(SimulationError, match=what):
         Typical(statics).draw(Vancomycin(), 1, rng())

@@ -17,8 +17,13 @@ from neurotwin.simulators.regimens import Cycles
 from neurotwin.simulators.simulate import simulate, simulate_plans
 from neurotwin.simulators.simulator import PopulationDraw
 
-PAIRS = [("geng_nsclc", "daily_confounded"), ("geng_nsclc", "weekly_chemo_rt"), ("geng_nsclc", "randomised_chemo_rt"),
-         ("vancomycin", "vancomycin_q12h"), ("vancomycin", "vancomycin_randomised")]  # fmt: skip
+PAIRS = [
+    ("geng_nsclc", "daily_confounded"),
+    ("geng_nsclc", "weekly_chemo_rt"),
+    ("geng_nsclc", "randomised_chemo_rt"),
+    ("vancomycin", "vancomycin_q12h"),
+    ("vancomycin", "vancomycin_randomised"),
+]
 
 
 def parts(simulator, protocol):
@@ -74,8 +79,10 @@ def test_another_schedule_leaves_the_patients_as_they_are():
 def test_all_methods_tell_the_same_course():
     model, population, trial = parts("geng_nsclc", "daily_confounded")
     trial = replace(trial, horizon=12.0)
-    runs = {name: simulate(model, population, trial, n_subjects=3, seed=2, method=name, noise=False)
-            for name in ("closed_form", "rk4", "dop853", "lsoda")}  # fmt: skip
+    runs = {
+        name: simulate(model, population, trial, n_subjects=3, seed=2, method=name, noise=False)
+        for name in ("closed_form", "rk4", "dop853", "lsoda")
+    }
     for name, tolerance in (("rk4", 1e-5), ("dop853", 1e-8), ("lsoda", 1e-6)):
         np.testing.assert_allclose(
             runs[name].observations.value, runs["closed_form"].observations.value, rtol=tolerance
@@ -182,9 +189,13 @@ def test_an_infusion_that_runs_at_the_cut_stops_there():
 
 @pytest.mark.parametrize(
     ("what", "more"),
-    [("cut is 0", {"cut": 0.0}), ("cut is 60", {"cut": 60.0}), ("plans is empty", {"plans": {}}),
-     ("treatment is 'aspirin'", {"plans": {"a": (Cycles("aspirin", 1.0, 1.0),)}})],
-)  # fmt: skip
+    [
+        ("cut is 0", {"cut": 0.0}),
+        ("cut is 60", {"cut": 60.0}),
+        ("plans is empty", {"plans": {}}),
+        ("treatment is 'aspirin'", {"plans": {"a": (Cycles("aspirin", 1.0, 1.0),)}}),
+    ],
+)
 def test_plans_that_make_no_sense_are_refused(what, more):
     arguments = {"plans": PLANS, "cut": 20.0, "n_subjects": 2, "seed": 1} | more
     with pytest.raises(SimulationError, match=what):

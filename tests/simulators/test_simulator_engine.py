@@ -157,10 +157,16 @@ def test_padding_is_a_bit_exact_no_op():
     model = Vancomycin(initial_central=np.array([1000.0, 1000.0]))
     subject, time = [0, 1, 1, 1], [5.0, 5.0, 20.0, 30.0]
     timeline = build_timeline(
-        start=np.zeros(2), static=np.zeros((2, 0)), static_mask=np.zeros((2, 0)), n_variables=1, n_treatments=1,
-        observations=Observations.of(subject, time, 0, 0.0), doses=Doses.of(), queries=Queries.of(subject, time),
+        start=np.zeros(2),
+        static=np.zeros((2, 0)),
+        static_mask=np.zeros((2, 0)),
+        n_variables=1,
+        n_treatments=1,
+        observations=Observations.of(subject, time, 0, 0.0),
+        doses=Doses.of(),
+        queries=Queries.of(subject, time),
         max_step=1e3,
-    )  # fmt: skip
+    )
     solution = solve(model, timeline)
     assert timeline.dt[0, 2:].tolist() == [0.0, 0.0]
     assert np.array_equal(solution.final[0], solution.at_query[0, timeline.query_row[0]])
@@ -187,7 +193,7 @@ def test_going_on_from_a_state_is_going_on():
         ("no closed form", lambda m, t: solve(Quadratic(), timeline_of(Quadratic(), [1.0]), method="closed_form")),
         ("treatments", lambda m, t: solve(Quadratic(), t)),
     ],
-)  # fmt: skip
+)
 def test_a_call_that_does_not_fit_is_refused(what, call):
     with pytest.raises(SimulationError, match=what):
         call(GengNsclc(), timeline_of(GengNsclc(), [1.0]))

@@ -23,7 +23,7 @@ def errors(model, theirs, method="auto", **more):
 @pytest.mark.parametrize(
     ("method", "max_step", "tolerance"),
     [("closed_form", 100, 1e-10), ("rk4", 0.125, 1e-8), ("dop853", 100, 1e-10), ("lsoda", 100, 1e-8)],
-)  # fmt: skip
+)
 def test_amounts_match_the_reference(method, max_step, tolerance):
     assert errors(Vancomycin(), golden("vancomycin.json"), method, max_step=max_step) < tolerance
 
@@ -46,8 +46,13 @@ def test_the_whole_course_matches_the_reference():
 def test_patients_with_other_kidneys_match_the_reference(name):
     """The reference trough at 47.99 h was read off a line between two samples, 47.75 and 48 h."""
     patient = golden("vancomycin.json")["patients"][name]
-    covariates = {"age": patient["age"], "weight": patient["wt"], "serum_creatinine": patient["scr"],
-                  "albumin": patient["alb"], "sex=female": patient["female"]}  # fmt: skip
+    covariates = {
+        "age": patient["age"],
+        "weight": patient["wt"],
+        "serum_creatinine": patient["scr"],
+        "albumin": patient["alb"],
+        "sex=female": patient["female"],
+    }
     crcl = creatinine_clearance(patient["age"], patient["wt"], patient["scr"], patient["female"])
     typical = Vancomycin().typical_parameters(covariates)
     assert crcl == pytest.approx(patient["CrCl"], rel=1e-12)

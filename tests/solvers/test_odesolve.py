@@ -10,8 +10,19 @@ import torch
 from neurotwin.errors import SolverError
 from neurotwin.events import Doses, Observations, Queries
 from neurotwin.solvers import (
-    NON_FINITE, OK, STEP_BUDGET, Bosh3, Dopri5, Euler, Heun, Midpoint, Rk4, Rows, Torchdiffeq, odesolve,
-)  # fmt: skip
+    NON_FINITE,
+    OK,
+    STEP_BUDGET,
+    Bosh3,
+    Dopri5,
+    Euler,
+    Heun,
+    Midpoint,
+    Rk4,
+    Rows,
+    Torchdiffeq,
+    odesolve,
+)
 from neurotwin.timeline import build_timeline
 
 FIXED = (Euler, Midpoint, Heun, Bosh3, Rk4, Dopri5)
@@ -20,16 +31,24 @@ NONE = Observations.of([], [], [], [])
 
 def cut(doses=None, queries=None, observations=None, n=1, max_step=1.0, start=None):
     return build_timeline(
-        start=np.zeros(n) if start is None else start, static=np.zeros((n, 0)), static_mask=np.zeros((n, 0)), n_variables=1,
-        n_treatments=2, observations=observations or NONE, doses=doses or Doses.of(), queries=queries or Queries.of(),
+        start=np.zeros(n) if start is None else start,
+        static=np.zeros((n, 0)),
+        static_mask=np.zeros((n, 0)),
+        n_variables=1,
+        n_treatments=2,
+        observations=observations or NONE,
+        doses=doses or Doses.of(),
+        queries=queries or Queries.of(),
         max_step=max_step,
-    )  # fmt: skip
+    )
 
 
 def solve(field, state, timeline, solver, **more):
     rows = Rows.of(timeline, dtype=torch.float64)
     start = torch.as_tensor(timeline.start)
-    return odesolve(field, state, rows, start=start, static=torch.zeros(len(start), 0, dtype=torch.float64), solver=solver, **more)
+    return odesolve(
+        field, state, rows, start=start, static=torch.zeros(len(start), 0, dtype=torch.float64), solver=solver, **more
+    )
 
 
 def pendulum(t, state, control, static):
@@ -57,12 +76,17 @@ FIRST = torch.tensor([[1.0, 0.3]], dtype=torch.float64)
 @pytest.mark.parametrize("method", FIXED)
 def test_order_of_the_solution_and_of_its_dense_output(method):
     end, inside = 3.2, 1.27
-    truth = {time: solve(pendulum, FIRST, cut(queries=Queries.of([0], [time]), max_step=10), REFERENCE).at_query[0, -1] for time in (end, inside)}
+    truth = {
+        time: solve(pendulum, FIRST, cut(queries=Queries.of([0], [time]), max_step=10), REFERENCE).at_query[0, -1]
+        for time in (end, inside)
+    }
     steps = np.array([0.2, 0.1, 0.05]) * {Euler: 0.25, Dopri5: 0.5}.get(method, 1)
     errors = {time: [] for time in truth}
     for step in steps:
         for time in truth:
-            timeline = cut(queries=Queries.of([0], [time]), observations=Observations.of([0], [end], [0], [0.0]), max_step=step)
+            timeline = cut(
+                queries=Queries.of([0], [time]), observations=Observations.of([0], [end], [0], [0.0]), max_step=step
+            )
             solution = solve(pendulum, FIRST, timeline, method(step))
             errors[time].append(float((solution.at_query[0, timeline.query_row[0]] - truth[time]).abs().max()))
     slope = np.polyfit(np.log(steps), np.log(errors[end]), 1)[0]
@@ -86,7 +110,9 @@ def test_doses_and_infusions_meet_the_closed_form(solver):
     doses = Doses.of([0, 0, 0], [0.0, 2.0, 2.0], [np.nan, 4.5, np.nan], [0, 1, 0], [2.0, 0.7, 1.0])
     asked = Queries.of([0] * 4, [0.0, 1.0, 3.0, 7.0])
     timeline = cut(doses, asked, max_step=solver.max_step)
-    found = solve(decay, torch.zeros(1, 2, dtype=torch.float64), timeline, solver, jump=add).at_query[0, timeline.query_row]
+    found = solve(decay, torch.zeros(1, 2, dtype=torch.float64), timeline, solver, jump=add).at_query[
+        0, timeline.query_row
+    ]
     t = asked.time
     bolus = 2 * np.exp(-0.3 * t) * (t > 0) + np.exp(-0.3 * (t - 2)) * (t > 2)
     infusion = 0.7 / 0.3 * (np.exp(-0.3 * (t - np.clip(t, 2, 4.5))) - np.exp(-0.3 * (t - 2))) * (t > 2)
@@ -96,13 +122,17 @@ def test_doses_and_infusions_meet_the_closed_form(solver):
 def a_batch(n, seed=0):
     rng = np.random.default_rng(seed)
     subject = np.repeat(np.arange(n), 5)
-    doses = Doses.of(subject, rng.uniform(0, 8, 5 * n), treatment=rng.integers(0, 2, 5 * n), amount=rng.uniform(0, 1, 5 * n))
+    doses = Doses.of(
+        subject, rng.uniform(0, 8, 5 * n), treatment=rng.integers(0, 2, 5 * n), amount=rng.uniform(0, 1, 5 * n)
+    )
     asked = Queries.of(subject, rng.uniform(0, 11, 5 * n))
     state = torch.as_tensor(rng.normal(size=(n, 2)))
     return doses, asked, state
 
 
-@pytest.mark.parametrize(("solver", "tolerance"), [(Rk4(0.7), 1e-12), (Dopri5(0.7), 1e-12), (Torchdiffeq(20.0, rtol=1e-7), 1e-6)])
+@pytest.mark.parametrize(
+    ("solver", "tolerance"), [(Rk4(0.7), 1e-12), (Dopri5(0.7), 1e-12), (Torchdiffeq(20.0, rtol=1e-7), 1e-6)]
+)
 def test_own_grids_in_a_batch_equal_each_solved_alone(solver, tolerance):
     doses, asked, state = a_batch(6)
     timeline = cut(doses, asked, n=6, max_step=solver.max_step)
@@ -217,7 +247,11 @@ def test_gradients_agree_with_finite_differences():
     rate = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
 
     def loss(rate, state):
-        return solve(lambda t, y, u, s: torch.sin(y) * rate - 0.1 * y, state, timeline, Rk4(1.0), jump=add).at_query.square().sum()
+        return (
+            solve(lambda t, y, u, s: torch.sin(y) * rate - 0.1 * y, state, timeline, Rk4(1.0), jump=add)
+            .at_query.square()
+            .sum()
+        )
 
     assert torch.autograd.gradcheck(loss, (rate, state.requires_grad_()), atol=1e-5)
 
@@ -226,7 +260,10 @@ def test_gradients_agree_with_finite_differences():
     ("message", "call"),
     [
         ("longer|long", lambda: solve(decay_first, FIRST, cut(queries=Queries.of([0], [3.0]), max_step=2), Rk4(1.0))),
-        ("no jump", lambda: solve(decay_first, FIRST, cut(Doses.of([0], [0.0], treatment=[0], amount=[1.0])), Rk4(1.0))),
+        (
+            "no jump",
+            lambda: solve(decay_first, FIRST, cut(Doses.of([0], [0.0], treatment=[0], amount=[1.0])), Rk4(1.0)),
+        ),
         ("shape", lambda: solve(decay_first, FIRST[0], cut(), Rk4(1.0))),
         ("max_step", lambda: Rk4(0.0)),
         ("max_step", lambda: Rk4(float("nan"))),
@@ -241,7 +278,9 @@ def test_bad_input_is_refused_at_the_door(message, call):
 
 def test_isolation_holds_without_assertions():
     """``python -O`` removes asserts, on which torchdiffeq's own guards rest."""
-    run = subprocess.run([sys.executable, "-O", "-c", _OPTIMISED], capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(
+        [sys.executable, "-O", "-c", _OPTIMISED], capture_output=True, text=True, timeout=120, check=False
+    )
     assert run.stdout.split() == ["0", "1", "0"], run.stderr
 
 
@@ -250,8 +289,9 @@ import numpy as np, torch
 from neurotwin.events import Doses, Observations, Queries
 from neurotwin.solvers import Rows, Torchdiffeq, odesolve
 from neurotwin.timeline import build_timeline
-timeline = build_timeline(start=np.zeros(3), static=np.zeros((3, 0)), static_mask=np.zeros((3, 0)), n_variables=1, n_treatments=1,
-    observations=Observations.of([], [], [], []), doses=Doses.of(), queries=Queries.of([0, 1, 2], [1.0] * 3), max_step=5.0)
+none = np.zeros((3, 0))
+timeline = build_timeline(start=np.zeros(3), static=none, static_mask=none, n_variables=1, n_treatments=1, max_step=5.0,
+    observations=Observations.of([], [], [], []), doses=Doses.of(), queries=Queries.of([0, 1, 2], [1.0] * 3))
 state = torch.tensor([[1.0], [float("nan")], [2.0]])
 solution = odesolve(lambda t, y, u, s: -y, state, Rows.of(timeline), start=torch.zeros(3), static=torch.zeros(3, 0),
     solver=Torchdiffeq(5.0, max_evaluations=500))

@@ -1,7 +1,7 @@
 """A batch of episodes as tensors: the past as rows, the plan as rows, and what came true at the plan's queries."""
 
 from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -45,19 +45,31 @@ class Batch(NamedTuple):
         value, mask, censor = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         value[place], mask[place], censor[place] = targets.value, 1.0, targets.censor
         horizon = np.zeros(shape[:2])
-        horizon[episodes.queries.subject, plan.query_row] = episodes.queries.time - episodes.cut[episodes.queries.subject]
+        horizon[episodes.queries.subject, plan.query_row] = (
+            episodes.queries.time - episodes.cut[episodes.queries.subject]
+        )
 
         def tensor(array: NDArray[np.float64]) -> Tensor:
             return torch.as_tensor(array, dtype=torch.float32)
 
         return cls(
-            tensor(history.start), tensor(episodes.static), tensor(episodes.static_mask), Rows.of(history), Rows.of(plan),
-            tensor(value), tensor(mask), tensor(censor), tensor(horizon), torch.as_tensor(subject),
-        )  # fmt: skip
+            tensor(history.start),
+            tensor(episodes.static),
+            tensor(episodes.static_mask),
+            Rows.of(history),
+            Rows.of(plan),
+            tensor(value),
+            tensor(mask),
+            tensor(censor),
+            tensor(horizon),
+            torch.as_tensor(subject),
+        )
 
     def take(self, chosen: Tensor) -> Self:
         """Some subjects of the batch."""
-        parts = (Rows(*(column[chosen] for column in item)) if isinstance(item, Rows) else item[chosen] for item in self)
+        parts: list[Any] = [
+            Rows(*(column[chosen] for column in item)) if isinstance(item, Rows) else item[chosen] for item in self
+        ]
         return type(self)(*parts)
 
 
@@ -79,17 +91,30 @@ def random_cuts(cohort: Cohort, rng: np.random.Generator, min_visits: int) -> ND
 
 
 def random_batch(
-    cohort: Cohort, subjects: NDArray[np.int64], rng: np.random.Generator, *, max_step: float, min_visits: int, max_horizon: float,
+    cohort: Cohort,
+    subjects: NDArray[np.int64],
+    rng: np.random.Generator,
+    *,
+    max_step: float,
+    min_visits: int,
+    max_horizon: float,
     forget: float = 0.0,
-) -> Batch:  # fmt: skip
+    late: float = 0.0,
+) -> Batch:
     """Episodes of some subjects, each cut at a random one of its visits.
 
     Args:
         forget: share of the past's observations that are hidden, at random: fewer subjects then suffice, because each
             is seen in many ways.
+        late: longest time, drawn uniformly, by which the cut comes after the visit: doses given meanwhile are past.
     """
     part = cohort.take(subjects)
-    episodes, targets, kept = make_episodes(part, random_cuts(part, rng, min_visits), min_visits=min_visits, max_horizon=max_horizon)
+    episodes, targets, kept = make_episodes(
+        part,
+        random_cuts(part, rng, min_visits) + late * rng.random(len(part)),
+        min_visits=min_visits,
+        max_horizon=max_horizon,
+    )
     if forget:
         remembered = rng.random(len(episodes.observations)) >= forget
         episodes = replace(episodes, observations=episodes.observations.take(remembered))

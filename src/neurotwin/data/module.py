@@ -1,6 +1,7 @@
 """The Lightning data module over a cohort: split by subject, cut at random visits, the same for the same seed."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
@@ -22,11 +23,25 @@ class EpisodeBatches(Dataset[Batch]):
     """
 
     def __init__(
-        self, cohort: Cohort, *, seed: tuple[int, ...], batch_size: int, max_step: float, min_visits: int,
-        max_horizon: float, repeats: int = 1, shuffle: bool = True, forget: float = 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        cohort: Cohort,
+        *,
+        seed: tuple[int, ...],
+        batch_size: int,
+        max_step: float,
+        min_visits: int,
+        max_horizon: float,
+        repeats: int = 1,
+        shuffle: bool = True,
+        forget: float = 0.0,
+    ) -> None:
         self.cohort, self.seed = cohort, seed
-        self.how = {"max_step": max_step, "min_visits": min_visits, "max_horizon": max_horizon, "forget": forget}
+        self.how: dict[str, Any] = {
+            "max_step": max_step,
+            "min_visits": min_visits,
+            "max_horizon": max_horizon,
+            "forget": forget,
+        }
         rng = np.random.default_rng(seed)
         orders = [rng.permutation(len(cohort)) if shuffle else np.arange(len(cohort)) for _ in range(repeats)]
         order = np.concatenate(orders).astype(np.int64)
@@ -60,20 +75,40 @@ class CohortData(pl.LightningDataModule):
     """
 
     def __init__(
-        self, cohort: str | Path, *, batch_size: int = 64, min_visits: int = 2, max_horizon: float | None = None, repeats: int = 1,
-        forget: float = 0.0, rotation: int = 0, limit: int | None = None, num_workers: int = 0, seed: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        cohort: str | Path,
+        *,
+        batch_size: int = 64,
+        min_visits: int = 2,
+        max_horizon: float | None = None,
+        repeats: int = 1,
+        forget: float = 0.0,
+        rotation: int = 0,
+        limit: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        for name, value, least in (("batch_size", batch_size, 1), ("min_visits", min_visits, 1), ("repeats", repeats, 1),
-                                   ("num_workers", num_workers, 0), ("limit", limit, 1)):  # fmt: skip
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise ConfigError(f"{name} is {value!r}", where=f"data.{name}", expected=f"a whole number of at least {least}")
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("min_visits", min_visits, 1),
+            ("repeats", repeats, 1),
+            ("num_workers", num_workers, 0),
+            ("limit", limit, 1),
+        ):
+            if value is not None and (type(value) is not int or value < least):
+                raise ConfigError(
+                    f"{name} is {value!r}", where=f"data.{name}", expected=f"a whole number of at least {least}"
+                )
         if max_horizon is not None and not max_horizon > 0:
-            raise ConfigError(f"max_horizon is {max_horizon!r}", where="data.max_horizon", expected="a positive time, or null")
+            raise ConfigError(
+                f"max_horizon is {max_horizon!r}", where="data.max_horizon", expected="a positive time, or null"
+            )
         if not 0 <= forget < 1:
             raise ConfigError(f"forget is {forget!r}", where="data.forget", expected="a share from 0 to below 1")
         self.folder, self.forget = Path(cohort), forget
-        self.how = {"batch_size": batch_size, "min_visits": min_visits, "max_horizon": max_horizon or np.inf}
+        horizon = np.inf if max_horizon is None else max_horizon
+        self.how: dict[str, Any] = {"batch_size": batch_size, "min_visits": min_visits, "max_horizon": horizon}
         self.repeats, self.rotation, self.limit = repeats, rotation, limit
         self.num_workers, self.seed = num_workers, seed
         self.max_step = 1.0
@@ -93,20 +128,32 @@ class CohortData(pl.LightningDataModule):
             part = part.take(np.arange(min(self.limit, len(part))))
         return _with_visits(part, self.how["min_visits"])
 
+    def validation_part(self) -> Cohort:
+        """Subjects to validate on: those with enough visits."""
+        return _with_visits(self.cohort.part("validation", self.rotation), self.how["min_visits"])
+
     def scaling(self) -> Scaling:
         """Scales of the training part; no other subject touches them."""
         return Scaling.fit(self.cohort.part("train", self.rotation))
 
     def train_dataloader(self) -> DataLoader[Batch]:
         epoch = self.trainer.current_epoch if self.trainer else 0
-        data = EpisodeBatches(self.train_part(), seed=(self.seed, 0, epoch), max_step=self.max_step, repeats=self.repeats,
-                              forget=self.forget, **self.how)  # fmt: skip
+        data = EpisodeBatches(
+            self.train_part(),
+            seed=(self.seed, 0, epoch),
+            max_step=self.max_step,
+            repeats=self.repeats,
+            forget=self.forget,
+            **self.how,
+        )
         return self._loader(data)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        part = _with_visits(self.cohort.part("validation", self.rotation), self.how["min_visits"])
+        part = self.validation_part()
         # The same cuts in every epoch, several per subject.
-        return self._loader(EpisodeBatches(part, seed=(self.seed, 1), max_step=self.max_step, repeats=2, shuffle=False, **self.how))
+        return self._loader(
+            EpisodeBatches(part, seed=(self.seed, 1), max_step=self.max_step, repeats=2, shuffle=False, **self.how)
+        )
 
     def _loader(self, data: EpisodeBatches) -> DataLoader[Batch]:
         return DataLoader(data, batch_size=None, num_workers=self.num_workers, persistent_workers=False)
@@ -115,5 +162,9 @@ class CohortData(pl.LightningDataModule):
 def _with_visits(part: Cohort, min_visits: int) -> Cohort:
     usable = np.isfinite(random_cuts(part, np.random.default_rng(0), min_visits))
     if not usable.any():
-        raise CohortError("no subject has enough visits", where=f"a part of {len(part)} subjects", expected=f"{min_visits} and one more")
+        raise CohortError(
+            "no subject has enough visits",
+            where=f"a part of {len(part)} subjects",
+            expected=f"{min_visits} and one more",
+        )
     return part.take(usable)

@@ -37,17 +37,12 @@ def run_demo(out: Path, *, quick: bool = False) -> Path:
     """
     begun = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
-    trainings: dict[Path, list[str]] = {}
-    for story in STORIES:
-        cohort = _make_cohort(story, out, quick)
-        for model in MODELS:
-            more = list(story.quick) if quick else []
-            trainings[_run_folder(out, story, model)] = [
-                f"experiment={story.name}",
-                f"model={model}",
-                f"data.cohort={cohort}",
-                *more,
-            ]
+    cohorts = {story.name: _make_cohort(story, out, quick) for story in STORIES}
+    trainings = {
+        _run_folder(out, story, model): _overrides(story, model, cohorts[story.name], quick)
+        for model in MODELS  # the slow ones first
+        for story in STORIES
+    }
     train_all(trainings, out / "logs")
     tasks = [_finish(story, out, quick) for story in STORIES]
     seconds = time.monotonic() - begun
@@ -71,6 +66,11 @@ def _make_cohort(story: Story, out: Path, quick: bool) -> Path:
     if not (folder / "cohort.json").exists():
         _verb([part.format(output=folder, subjects=200 if quick else 1000) for part in story.make_cohort])
     return folder
+
+
+def _overrides(story: Story, model: str, cohort: Path, quick: bool) -> list[str]:
+    more = story.quick if quick else ()
+    return [f"experiment={story.name}", f"model={model}", f"data.cohort={cohort}", *more]
 
 
 def _finish(story: Story, out: Path, quick: bool) -> Task:

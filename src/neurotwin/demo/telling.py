@@ -61,7 +61,7 @@ def _shown(report: EvaluationReport, story: Story) -> tuple[tuple[str, Any], ...
 
 
 def _compare(test: Cohort, predictor: Predictor, story: Story, examples: Path) -> PlanComparison | None:
-    """Ask about both plans through documents, as an application does; None when the twin abstains."""
+    """Ask about both plans through documents, as an application does; None when the twin keeps silent."""
     patient = patient_document(test, _example(test, story), story.cut)
     query = {"every": story.every, "until": story.until}
     plans = [{**plan, "time_unit": test.schema.time_unit, "query": query} for plan in story.plans]
@@ -69,7 +69,8 @@ def _compare(test: Cohort, predictor: Predictor, story: Story, examples: Path) -
     examples.mkdir(parents=True, exist_ok=True)
     for name, content in (("patient", patient), ("plan_a", plans[0]), ("plan_b", plans[1]), ("answer", answer)):
         write_json(examples / f"{name}.json", content)
-    if any(one["prediction"] is None for one in answer["plans"]):
+    told = [row for one in answer["plans"] for row in one["prediction"] or [] if row["channel"] == story.variable]
+    if any(one["prediction"] is None for one in answer["plans"]) or any(row["median"] is None for row in told):
         return None
     first, second = (_curve(one["prediction"], story.variable) for one in answer["plans"])
     variable = next(item for item in test.schema.variables if item.name == story.variable)

@@ -64,9 +64,15 @@ def evaluate(
     cuts = choose_cuts(cohort, cut, min_visits=min_visits, max_horizon=float(edges[-1]), seed=seed)
     episodes, targets, _ = make_episodes(cohort, cuts, min_visits=min_visits, max_horizon=float(edges[-1]))
     report = score(
-        {name: predict(episodes) for name, predict in predictors.items()}, episodes, targets,
-        horizons=horizons, level=level, baselines=baselines, n_bootstrap=n_bootstrap, seed=seed,
-    )  # fmt: skip
+        {name: predict(episodes) for name, predict in predictors.items()},
+        episodes,
+        targets,
+        horizons=horizons,
+        level=level,
+        baselines=baselines,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+    )
     if isinstance(cut, str) or np.ndim(cut):
         told: float | str = "random" if isinstance(cut, str) else "per_subject"
     else:

@@ -96,7 +96,12 @@ def _pool_episodes(parts: Sequence[Episodes]) -> Episodes:
         return [replace(one, subject=one.subject + np.int32(k)) for one, k in zip(tables, first, strict=True)]
 
     return replace(
-        parts[0], static=joined("static"), static_mask=joined("static_mask"), start=joined("start"), cut=joined("cut"),
-        observations=Observations.concatenate(*shifted("observations")), doses=Doses.concatenate(*shifted("doses")),
+        parts[0],
+        static=joined("static"),
+        static_mask=joined("static_mask"),
+        start=joined("start"),
+        cut=joined("cut"),
+        observations=Observations.concatenate(*shifted("observations")),
+        doses=Doses.concatenate(*shifted("doses")),
         queries=Queries.concatenate(*shifted("queries")),
-    )  # fmt: skip
+    )

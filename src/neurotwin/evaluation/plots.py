@@ -159,8 +159,16 @@ def pit_plot(row: Reliability) -> Drawing:
     edges = np.array([0.0, *row.levels, 1.0])
     with Drawing(4.6, 3.4) as drawing:
         axes = drawing.axes
-        axes.bar(edges[:-1], np.diff(below) / np.diff(edges), np.diff(edges), align="edge",
-                 color=PALETTE[0], alpha=0.35, edgecolor=PALETTE[0], linewidth=0.8)  # fmt: skip
+        axes.bar(
+            edges[:-1],
+            np.diff(below) / np.diff(edges),
+            np.diff(edges),
+            align="edge",
+            color=PALETTE[0],
+            alpha=0.35,
+            edgecolor=PALETTE[0],
+            linewidth=0.8,
+        )
         axes.axhline(1, color=INK, lw=0.9, ls=":")
         axes.set(xlim=(0, 1), xlabel="level at which the truth fell", ylabel="density")
         axes.grid(axis="x", visible=False)
@@ -185,8 +193,18 @@ def _points(axes: Any, x: list[float], estimates: list[Any], color: int, *, join
     low = np.array([one.value if one.low is None else min(one.low, one.value) for one in estimates])
     high = np.array([one.value if one.high is None else max(one.high, one.value) for one in estimates])
     shade, marker = PALETTE[color % len(PALETTE)], _MARKERS[color % len(_MARKERS)]
-    axes.errorbar(x, y, [y - low, high - y], fmt=marker, ms=4.5, color=shade, elinewidth=1.1, capsize=2,
-                  ls="-" if joined else "none", lw=1)  # fmt: skip
+    axes.errorbar(
+        x,
+        y,
+        [y - low, high - y],
+        fmt=marker,
+        ms=4.5,
+        color=shade,
+        elinewidth=1.1,
+        capsize=2,
+        ls="-" if joined else "none",
+        lw=1,
+    )
 
 
 def _time_axis(axes: Any, cut: float, unit: str) -> None:
@@ -213,5 +231,11 @@ def _treatments(axes: Any, periods: tuple[Period, ...], end: float) -> None:
         if period.end is None:
             axes.plot([period.begin], [0.03], "|", ms=7, mew=1.4, color=PALETTE[2], transform=across)
         else:
-            axes.plot([period.begin, min(period.end, end)], [0.02, 0.02], lw=3, color=PALETTE[2], transform=across,
-                      solid_capstyle="butt")  # fmt: skip
+            axes.plot(
+                [period.begin, min(period.end, end)],
+                [0.02, 0.02],
+                lw=3,
+                color=PALETTE[2],
+                transform=across,
+                solid_capstyle="butt",
+            )

@@ -154,10 +154,14 @@ def _reliability(ledger: Ledger, group: Group, name: str) -> Callable[[], Reliab
 
     def make() -> Reliability:
         return Reliability(
-            predictor=name, variable=group.variable, **group.sizes(used), levels=tuple(levels.tolist()),
-            below=tuple(ledger.metric(entry) for entry in below), nominal=tuple(sorted(covered)),
+            predictor=name,
+            variable=group.variable,
+            **group.sizes(used),
+            levels=tuple(levels.tolist()),
+            below=tuple(ledger.metric(entry) for entry in below),
+            nominal=tuple(sorted(covered)),
             covered=tuple(ledger.metric(covered[nominal]) for nominal in sorted(covered)),
-        )  # fmt: skip
+        )
 
     return make
 

@@ -141,11 +141,15 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.main not in self.evaluation.predictors:
-            raise InputError(f"no predictor {self.main}", where=f"task {self.title}",
-                             expected=f"one of {', '.join(self.evaluation.predictors)}")  # fmt: skip
+            raise InputError(
+                f"no predictor {self.main}",
+                where=f"task {self.title}",
+                expected=f"one of {', '.join(self.evaluation.predictors)}",
+            )
         if unknown := [one for one in self.shown if one not in self.scored]:
-            raise InputError(f"{unknown[0]} was not scored", where=f"task {self.title}",
-                             expected=f"some of {self.scored}")  # fmt: skip
+            raise InputError(
+                f"{unknown[0]} was not scored", where=f"task {self.title}", expected=f"some of {self.scored}"
+            )
 
     @property
     def scored(self) -> list[tuple[str, Scale]]:

@@ -5,34 +5,74 @@ from typing import Any
 NOT_FOR = "Decisions about a patient without a qualified person and an approved product. This is not a medical device."
 
 
-def model_card(manifest: dict[str, Any], signature: dict[str, Any], data: dict[str, Any], calibration: dict[str, Any], parity: dict[str, float]) -> str:
+def model_card(
+    manifest: dict[str, Any],
+    signature: dict[str, Any],
+    data: dict[str, Any],
+    calibration: dict[str, Any],
+    parity: dict[str, float],
+) -> str:
     """Markdown with YAML front matter."""
     observed = signature["channels"]["observations"]
     given = signature["channels"]["treatments"]
     subjects = data["subjects"]
     lines = [
-        "---", f"license: {manifest['license']}", "library_name: neurotwin", "tags: [digital-twin, neural-ode, onnx]",
-        "metrics: [mae, crps, coverage]", "---", "", f"# {manifest['name']} {manifest['version']}", "", manifest["intended_use"], "",
-        f"**Not for:** {manifest['not_for']}", "", "## What it forecasts", "",
-        "| variable | unit | plausible | seen in training |", "|---|---|---|---|",
-        *(f"| {c['name']} | {c['unit']} | {_range(c['plausible'])} | {_range(c['trained'])} |" for c in observed), "",
-        "## What it knows as treatment", "", *(f"- {c['name']} ({c['kind']}, {c['unit']}), up to {c['trained'][1]:g}" for c in given),
-        "" if given else "- none\n", "## Data", "",
-        f"{sum(subjects.values())} {'simulated' if manifest['synthetic'] else 'real'} subjects; {subjects['train']} trained on, "
-        f"{subjects['validation']} for validation and calibration, {subjects['test']} held out. Cohort sha256 `{data['sha256']}`.", "",
-        "## How sure it is", "",
-        f"Intervals at {calibration['level']:.0%}, split-conformal by patient. Measured coverage on held-out patients, by horizon "
-        f"(upper edges {', '.join('open' if edge is None else f'{edge:g}' for edge in calibration['horizons'])} {calibration['time_unit']}):", "",
-        "| variable | coverage | patients |", "|---|---|---|",
-        *(f"| {name} | {_list(c['coverage'])} | {_list(c['n_test'])} |" for name, c in calibration["channels"].items()), "",
-        f"It abstains beyond {signature['trained_horizon']:g} {signature['time_unit']}, outside plausible ranges, on unknown "
-        f"treatments, and when the support score exceeds {signature['support']['threshold']:.3g}.", "",
-        "## Risks and out-of-scope settings", "",
-        "Other populations, devices and care pathways than those of the data; treatments given for reasons that the data do not "
-        f"record. Comparisons of plans are {signature['counterfactual']}.", "",
-        "## Parity with the trained model", "", *(f"- {name}: {value:.1e} of channel scale" for name, value in parity.items()), "",
-    ]  # fmt: skip
+        "---",
+        f"license: {manifest['license']}",
+        "library_name: neurotwin",
+        "tags: [digital-twin, neural-ode, onnx]",
+        "metrics: [mae, crps, coverage]",
+        "---",
+        "",
+        f"# {manifest['name']} {manifest['version']}",
+        "",
+        manifest["intended_use"],
+        "",
+        f"**Not for:** {manifest['not_for']}",
+        "",
+        "## What it forecasts",
+        "",
+        "| variable | unit | plausible | seen in training |",
+        "|---|---|---|---|",
+        *(f"| {c['name']} | {c['unit']} | {_range(c['plausible'])} | {_range(c['trained'])} |" for c in observed),
+        "",
+        "## What it knows as treatment",
+        "",
+        *(f"- {c['name']} ({c['kind']}, {c['unit']}), up to {c['trained'][1]:g}" for c in given),
+        "" if given else "- none\n",
+        "## Data",
+        "",
+        f"{sum(subjects.values())} {'simulated' if manifest['synthetic'] else 'real'} subjects; "
+        f"{subjects['train']} trained on, {subjects['validation']} for validation and calibration, "
+        f"{subjects['test']} held out. Cohort sha256 `{data['sha256']}`.",
+        "",
+        "## How sure it is",
+        "",
+        f"Intervals at {calibration['level']:.0%}, split-conformal by patient. Measured coverage on held-out patients, "
+        f"by horizon (upper edges {_edges(calibration['horizons'])} {calibration['time_unit']}):",
+        "",
+        "| variable | coverage | patients |",
+        "|---|---|---|",
+        *(f"| {name} | {_list(c['coverage'])} | {_list(c['n_test'])} |" for name, c in calibration["channels"].items()),
+        "",
+        f"It abstains beyond {signature['trained_horizon']:g} {signature['time_unit']}, outside plausible ranges, "
+        f"on unknown treatments, and when the support score exceeds {signature['support']['threshold']:.3g}.",
+        "",
+        "## Risks and out-of-scope settings",
+        "",
+        "Other populations, devices and care pathways than those of the data; treatments given for reasons that the "
+        f"data do not record. Comparisons of plans are {signature['counterfactual']}.",
+        "",
+        "## Parity with the trained model",
+        "",
+        *(f"- {name}: {value:.1e} of channel scale" for name, value in parity.items()),
+        "",
+    ]
     return "\n".join(lines)
+
+
+def _edges(horizons: list[float | None]) -> str:
+    return ", ".join("open" if edge is None else f"{edge:g}" for edge in horizons)
 
 
 def _range(span: list[float | None]) -> str:

@@ -19,11 +19,20 @@ import torch
 import yaml
 
 from neurotwin import __version__
-from neurotwin.bundle import ASSIMILATE, CALIBRATION, FORECAST, GOLDEN, MANIFEST, SCHEMA_VERSION, SIGNATURE, manifest_files
+from neurotwin.bundle import (
+    ASSIMILATE,
+    CALIBRATION,
+    FORECAST,
+    GOLDEN,
+    MANIFEST,
+    SCHEMA_VERSION,
+    SIGNATURE,
+    manifest_files,
+)
 from neurotwin.calibration import Calibration
 from neurotwin.cohort import Cohort
 from neurotwin.episodes import make_episodes
-from neurotwin.errors import ConfigError, SolverError
+from neurotwin.errors import ConfigError, ParityError, SolverError
 from neurotwin.evaluation.calibration import fit_calibration, with_measured_coverage
 from neurotwin.evaluation.cuts import random_cuts
 from neurotwin.export.card import NOT_FOR, model_card
@@ -73,7 +82,12 @@ def export_bundle(source: Source, target: Path, *, timelines: int = 1000) -> Exp
     """
     name, version = _name_of(target)
     if not source.model.solver.exportable:
-        raise SolverError(f"{type(source.model.solver).__name__} cannot be exported", remedy="train with a fixed-step solver, e.g. rk4")
+        raise SolverError(
+            f"{type(source.model.solver).__name__} cannot be exported",
+            remedy="train with a fixed-step solver, e.g. rk4",
+        )
+    if not all(bool(torch.isfinite(weight).all()) for weight in source.model.state_dict().values()):
+        raise ParityError("the model holds weights that are not finite", where="export", remedy="train again")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -89,7 +103,9 @@ def export_bundle(source: Source, target: Path, *, timelines: int = 1000) -> Exp
 def _name_of(target: Path) -> tuple[str, str]:
     found = re.fullmatch(r"([a-z][a-z0-9_]*)@(\d+\.\d+\.\d+)", target.name)
     if not found:
-        raise ConfigError(f"bundle folder {target.name!r}", where=str(target), expected="NAME@VERSION, e.g. lung_tumour@0.1.0")
+        raise ConfigError(
+            f"bundle folder {target.name!r}", where=str(target), expected="NAME@VERSION, e.g. lung_tumour@0.1.0"
+        )
     if target.exists():
         raise ConfigError("the bundle exists already", where=str(target), remedy="raise the version, or remove it")
     return found.group(1), found.group(2)
@@ -97,7 +113,9 @@ def _name_of(target: Path) -> tuple[str, str]:
 
 def _write(source: Source, draft: Path, name: str, version: str, timelines: int) -> Exported:
     model, how = source.model.eval(), source.config["evaluation"]
-    train, validation, test = (source.cohort.part(part, source.data["rotation"]) for part in ("train", "validation", "test"))
+    train, validation, test = (
+        source.cohort.part(part, source.data["rotation"]) for part in ("train", "validation", "test")
+    )
     support, threshold = fit_support(model, train, validation, min_visits=how["min_visits"], seed=source.config["seed"])
     calibration = _calibrate(model, validation, test, how, source.config["seed"])
     questions = TimelineSource(source.cohort.schema, source.scaling, model.solver.max_step)
@@ -107,27 +125,48 @@ def _write(source: Source, draft: Path, name: str, version: str, timelines: int)
     parity = prove_parity(pairs[0], pairs[1], questions, state_size=model.state_size, count=timelines)
     synthetic = "simulator" in source.cohort.provenance
     signature = build_signature(
-        model, source.cohort.schema, source.scaling, outputs=[item.name for item in sessions[FORECAST].get_outputs()],
-        support_threshold=threshold, counterfactual="simulated-only" if synthetic else "observational",
+        model,
+        source.cohort.schema,
+        source.scaling,
+        outputs=[item.name for item in sessions[FORECAST].get_outputs()],
+        support_threshold=threshold,
+        counterfactual="simulated-only" if synthetic else "observational",
         min_visits=how["min_visits"],
-    )  # fmt: skip
-    golden = golden_cases(sessions[ASSIMILATE], sessions[FORECAST], TimelineSource(source.cohort.schema, source.scaling, model.solver.max_step, 1), model.state_size)
+    )
+    golden = golden_cases(
+        sessions[ASSIMILATE],
+        sessions[FORECAST],
+        TimelineSource(source.cohort.schema, source.scaling, model.solver.max_step, 1),
+        model.state_size,
+    )
     for file, content in ((SIGNATURE, signature), (CALIBRATION, calibration.to_dict()), (GOLDEN, golden)):
         _write_json(draft / file, content)
     _write_training(source, draft / "training")
-    (draft / "LICENSE").write_bytes(files("neurotwin").joinpath("LICENSE").read_bytes() if files("neurotwin").joinpath("LICENSE").is_file() else _license())
+    (draft / "LICENSE").write_bytes(
+        files("neurotwin").joinpath("LICENSE").read_bytes()
+        if files("neurotwin").joinpath("LICENSE").is_file()
+        else _license()
+    )
     manifest = _manifest(source, name, version, [proto for _, proto in graphs.values()], synthetic, parity)
-    (draft / "MODEL_CARD.md").write_text(model_card(manifest, signature, dict(source.data), calibration.to_dict(), parity))
+    (draft / "MODEL_CARD.md").write_text(
+        model_card(manifest, signature, dict(source.data), calibration.to_dict(), parity)
+    )
     _write_json(draft / MANIFEST, {**manifest, "files": manifest_files(draft)})
     return Exported(draft, parity, {file: (draft / file).stat().st_size for file in graphs})
 
 
-def _graphs(model: Surrogate, support: SupportScore, questions: TimelineSource, draft: Path, metadata: dict[str, str]) -> dict[str, Any]:
+def _graphs(
+    model: Surrogate, support: SupportScore, questions: TimelineSource, draft: Path, metadata: dict[str, str]
+) -> dict[str, Any]:
     """File -> (module, ONNX model) of both graphs."""
     state = np.zeros((3, model.state_size), np.float32)
     forecast = ForecastGraph(model)
     jobs = {
-        ASSIMILATE: (AssimilateGraph(model, support), history_arrays(questions.timeline(3, 4, past=True), state), ["new_state", "support"]),
+        ASSIMILATE: (
+            AssimilateGraph(model, support),
+            history_arrays(questions.timeline(3, 4, past=True), state),
+            ["new_state", "support"],
+        ),
         FORECAST: (forecast, plan_arrays(questions.timeline(3, 4, past=False), state), forecast.output_names),
     }
     written = {}
@@ -135,7 +174,12 @@ def _graphs(model: Surrogate, support: SupportScore, questions: TimelineSource, 
         tensors = {key: torch.as_tensor(value) for key, value in example.items()}
         proto = write_onnx(module, tensors, outputs, draft / file, metadata)
         if (size := (draft / file).stat().st_size) > LARGEST_GRAPH:
-            raise ConfigError(f"{file} has {size} bytes", where="export", expected=f"at most {LARGEST_GRAPH}", remedy="make the model smaller")
+            raise ConfigError(
+                f"{file} has {size} bytes",
+                where="export",
+                expected=f"at most {LARGEST_GRAPH}",
+                remedy="make the model smaller",
+            )
         written[file] = (module, proto)
     return written
 
@@ -151,7 +195,15 @@ def _calibrate(model: Surrogate, validation: Cohort, test: Cohort, how: Mapping[
         episodes, targets, _ = make_episodes(part, cuts, min_visits=how["min_visits"], max_horizon=limit)
         forecast = predict(episodes)
         if fitted is None:
-            fitted = fit_calibration(forecast, targets, episodes, horizons=horizons, description=f"{len(episodes)} validation patients")
+            # A bin of its own only for many patients: factors of few jump from bin to bin.
+            fitted = fit_calibration(
+                forecast,
+                targets,
+                episodes,
+                horizons=horizons,
+                min_patients=100,
+                description=f"{len(episodes)} validation patients",
+            )
         else:
             fitted = with_measured_coverage(fitted, forecast, targets, episodes)
     if fitted is None:
@@ -159,18 +211,35 @@ def _calibrate(model: Surrogate, validation: Cohort, test: Cohort, how: Mapping[
     return fitted
 
 
-def _manifest(source: Source, name: str, version: str, protos: list[onnx.ModelProto], synthetic: bool, parity: Mapping[str, float]) -> dict[str, Any]:
+def _manifest(
+    source: Source, name: str, version: str, protos: list[onnx.ModelProto], synthetic: bool, parity: Mapping[str, float]
+) -> dict[str, Any]:
     origin = "simulated" if synthetic else "real"
+    names = ", ".join(variable.name for variable in source.cohort.schema.variables)
     return {
-        "schema_version": SCHEMA_VERSION, "name": name, "version": version, "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"neurotwin": __version__, "torch": torch.__version__, "onnx": onnx.__version__, "numpy": np.__version__},
-        "opset": OPSET, "ir_version": max(proto.ir_version for proto in protos), "min_onnxruntime": "1.20",
+        "schema_version": SCHEMA_VERSION,
+        "name": name,
+        "version": version,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "neurotwin": __version__,
+            "torch": torch.__version__,
+            "onnx": onnx.__version__,
+            "numpy": np.__version__,
+        },
+        "opset": OPSET,
+        "ir_version": max(proto.ir_version for proto in protos),
+        "min_onnxruntime": "1.20",
         "operators": sorted({operator for proto in protos for operator in operators(proto)}),
-        "license": "Apache-2.0", "synthetic": synthetic, "contact": "the maintainers of the repository that released this bundle",
-        "intended_use": f"Research on forecasts of {', '.join(v.name for v in source.cohort.schema.variables)} under treatment plans, "
-                        f"from {origin} subjects of the schema {source.cohort.schema.name}.",
-        "not_for": NOT_FOR, "parity": dict(parity), "data_sha256": source.data["sha256"],
-    }  # fmt: skip
+        "license": "Apache-2.0",
+        "synthetic": synthetic,
+        "contact": "the maintainers of the repository that released this bundle",
+        "intended_use": f"Research on forecasts of {names} under treatment plans, "
+        f"from {origin} subjects of the schema {source.cohort.schema.name}.",
+        "not_for": NOT_FOR,
+        "parity": dict(parity),
+        "data_sha256": source.data["sha256"],
+    }
 
 
 def _write_training(source: Source, folder: Path) -> None:
@@ -186,6 +255,7 @@ def _write_training(source: Source, folder: Path) -> None:
 def _session(path: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
+    options.log_severity_level = 3
     return ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 

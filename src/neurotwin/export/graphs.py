@@ -20,13 +20,25 @@ OUTPUT = "output."
 HISTORY_INPUTS = ("state", "fresh", "start", "static", "static_mask", "dt", "control", "jump", "value", "mask")
 PLAN_INPUTS = ("state", "dt", "control", "jump", "query_at", "peek")
 AXES: Mapping[str, tuple[str, ...]] = {
-    "state": ("batch", "state"), "fresh": ("batch",), "start": ("batch",), "static": ("batch", "static"),
-    "static_mask": ("batch", "static"), "dt": ("batch", "row"), "control": ("batch", "row", "control"),
-    "jump": ("batch", "row", "control"), "value": ("batch", "row", "obs"), "mask": ("batch", "row", "obs"),
-    "query_at": ("batch", "row"), "peek": ("batch", "row"), "new_state": ("batch", "state"), "support": ("batch",),
-    "mean": ("batch", "row", "obs"), "quantiles": ("batch", "row", "obs", "quantile"),
-    "draws": ("batch", "row", "obs", "draw"), "step_error": ("batch", "row", "obs"),
-}  # fmt: skip
+    "state": ("batch", "state"),
+    "fresh": ("batch",),
+    "start": ("batch",),
+    "static": ("batch", "static"),
+    "static_mask": ("batch", "static"),
+    "dt": ("batch", "row"),
+    "control": ("batch", "row", "control"),
+    "jump": ("batch", "row", "control"),
+    "value": ("batch", "row", "obs"),
+    "mask": ("batch", "row", "obs"),
+    "query_at": ("batch", "row"),
+    "peek": ("batch", "row"),
+    "new_state": ("batch", "state"),
+    "support": ("batch",),
+    "mean": ("batch", "row", "obs"),
+    "quantiles": ("batch", "row", "obs", "quantile"),
+    "draws": ("batch", "row", "obs", "draw"),
+    "step_error": ("batch", "row", "obs"),
+}
 
 
 class SupportScore(nn.Module):
@@ -56,9 +68,18 @@ class AssimilateGraph(nn.Module):
         self.model, self.support = model, support
 
     def forward(
-        self, state: Tensor, fresh: Tensor, start: Tensor, static: Tensor, static_mask: Tensor, dt: Tensor, control: Tensor,
-        jump: Tensor, value: Tensor, mask: Tensor,
-    ) -> tuple[Tensor, ...]:  # fmt: skip
+        self,
+        state: Tensor,
+        fresh: Tensor,
+        start: Tensor,
+        static: Tensor,
+        static_mask: Tensor,
+        dt: Tensor,
+        control: Tensor,
+        jump: Tensor,
+        value: Tensor,
+        mask: Tensor,
+    ) -> tuple[Tensor, ...]:
         nothing = torch.zeros_like(dt)
         rows = Rows(dt, control, jump, value, mask, torch.zeros_like(mask), nothing, nothing)
         after = self.model.assimilate(state, fresh, start, static, static_mask, rows)
@@ -72,7 +93,9 @@ class ForecastGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, state: Tensor, dt: Tensor, control: Tensor, jump: Tensor, query_at: Tensor, peek: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, state: Tensor, dt: Tensor, control: Tensor, jump: Tensor, query_at: Tensor, peek: Tensor
+    ) -> tuple[Tensor, ...]:
         empty = dt.new_zeros(*dt.shape, self.model.n_obs)
         prediction = self.model.forecast(state, Rows(dt, control, jump, empty, empty, empty, query_at, peek))
         scaler = self.model.scaler
@@ -89,7 +112,9 @@ class ForecastGraph(nn.Module):
         return ["mean", "quantiles", "draws", *(["step_error"] if self.model.solver.has_error else [])]
 
 
-def write_onnx(module: nn.Module, example: Mapping[str, Tensor], outputs: list[str], path: Path, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def write_onnx(
+    module: nn.Module, example: Mapping[str, Tensor], outputs: list[str], path: Path, metadata: Mapping[str, str]
+) -> onnx.ModelProto:
     """Export one graph with dynamic, named batch and row axes to a single file.
 
     Raises:
@@ -104,9 +129,16 @@ def write_onnx(module: nn.Module, example: Mapping[str, Tensor], outputs: list[s
         logging.disable(logging.WARNING)
         try:
             program = torch.onnx.export(
-                module.eval(), tuple(example.values()), dynamo=True, dynamic_shapes=tuple(shapes.values()), opset_version=OPSET,
-                input_names=list(example), output_names=[f"{OUTPUT}{name}" for name in outputs], verbose=False, external_data=False,
-            )  # fmt: skip
+                module.eval(),
+                tuple(example.values()),
+                dynamo=True,
+                dynamic_shapes=tuple(shapes.values()),
+                opset_version=OPSET,
+                input_names=list(example),
+                output_names=[f"{OUTPUT}{name}" for name in outputs],
+                verbose=False,
+                external_data=False,
+            )
         finally:
             logging.disable(level)
     if program is None:

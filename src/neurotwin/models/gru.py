@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurotwin.models.surrogate import SMALLEST_SCALE, Course, Surrogate
+from neurotwin.models.surrogate import SMALLEST_SCALE, Course, Surrogate, linear
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
 from neurotwin.solvers import Rows, Solver, over_rows
@@ -16,14 +16,19 @@ class Gru(Surrogate):
     A row is told as its length, what was given per unit and at once, and the clock; a visit as values and masks
     (Che et al., Sci. Rep. 2018, without the decay).
 
+    A dose with nothing after it is a step of its own, which it would not be had more followed: the state does not
+    carry on exactly, and a runtime replays the history.
+
     Args:
         hidden: length of the hidden state.
     """
 
+    recursive = False
+
     def __init__(self, schema: Schema, scaling: Scaling, solver: Solver, *, hidden: int = 48) -> None:
         super().__init__(schema, scaling, core_size=hidden, solver=solver, draws=1)
         known = self.n_static
-        self.start = nn.Linear(known, hidden)
+        self.start = linear(known, hidden)
         self.step = nn.GRUCell(2 * self.n_control + known + 2, hidden)
         self.visit = nn.GRUCell(2 * self.n_obs + known, hidden)
         self.output = nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, 2 * self.n_obs))
@@ -34,8 +39,8 @@ class Gru(Surrogate):
     def act(self, core: Tensor, rows: Rows, clock: Tensor, static: Tensor, *, observe: bool) -> Course:
         def body(carry: tuple[Tensor, ...], row: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
             before, t = carry
-            asked = self._step(before, row, row.dt * row.query_at, t, static)
-            after = self._step(before, row, row.dt, t, static)
+            asked = self._step(t, row.dt * row.query_at, before, row, static)
+            after = self._step(t, row.dt, before, row, static)
             if observe:
                 learned = self.visit(torch.cat([row.value, row.mask, static], dim=-1), after)
                 after = torch.where((row.mask > 0).any(-1, keepdim=True), learned, after)
@@ -49,9 +54,9 @@ class Gru(Surrogate):
         location, width = self.output(core).chunk(2, dim=-1)
         return location, F.softplus(width) + SMALLEST_SCALE
 
-    def _step(self, core: Tensor, row: Rows, dt: Tensor, t: Tensor, static: Tensor) -> Tensor:
+    def _step(self, t: Tensor, dt: Tensor, core: Tensor, row: Rows, static: Tensor) -> Tensor:
         length = (dt / self.scaler.time).unsqueeze(-1)
         clock = (t / self.scaler.time).unsqueeze(-1)
         told = torch.cat([length * 4, clock / (2.0 + clock.abs()), row.control * length, row.jump, static], dim=-1)
-        moves = (length > 0) | (row.jump != 0).any(-1, keepdim=True)
+        moves = (length > 0) | row.doses.unsqueeze(-1)
         return torch.where(moves, self.step(told, core), core)

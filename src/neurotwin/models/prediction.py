@@ -37,7 +37,11 @@ class Prediction(NamedTuple):
 
     def quantiles(self, scaler: Scaler, levels: tuple[float, ...] = LEVELS) -> Tensor:
         """``[batch, row, obs, quantile]`` in the variables' units, of the Gaussian with the mixture's moments."""
-        normal = torch.tensor([math.sqrt(2) * _inverse_erf(2 * level - 1) for level in levels], dtype=self.scale.dtype, device=self.scale.device)
+        normal = torch.tensor(
+            [math.sqrt(2) * _inverse_erf(2 * level - 1) for level in levels],
+            dtype=self.scale.dtype,
+            device=self.scale.device,
+        )
         scaled = self.mean.unsqueeze(-1) + self.deviation.unsqueeze(-1) * normal
         return scaler.natural(scaled.transpose(-1, -2)).transpose(-1, -2)
 
@@ -67,19 +71,24 @@ def joint_gaussian_nll(prediction: Prediction, value: Tensor, mask: Tensor, cens
     mean = flat.mean(-1)
     residual = value.flatten(1) - mean
     limit = censor.flatten(1)
-    residual = torch.where(limit < 0, residual.clamp(max=0.0), torch.where(limit > 0, residual.clamp(min=0.0), residual))
+    residual = torch.where(
+        limit < 0, residual.clamp(max=0.0), torch.where(limit > 0, residual.clamp(min=0.0), residual)
+    )
     weight = mask.flatten(1) / prediction.scale.flatten(1)
     white = residual * weight
     n_draws = flat.shape[-1]
     factor = (flat - mean.unsqueeze(-1)) * weight.unsqueeze(-1) / math.sqrt(n_draws)
     # Woodbury: the inverse and determinant of I + factor factor' need only a draw-by-draw matrix.
     core = torch.eye(n_draws, dtype=flat.dtype, device=flat.device) + factor.transpose(1, 2) @ factor
-    triangle = torch.linalg.cholesky(core)
+    triangle, failed = torch.linalg.cholesky_ex(core)
+    # One subject that blew up must not end the batch: its likelihood is not a number, and the others have theirs.
+    triangle = torch.where(failed.view(-1, 1, 1) == 0, triangle, torch.nan)
     projected = torch.linalg.solve_triangular(triangle, factor.transpose(1, 2) @ white.unsqueeze(-1), upper=False)
     quadratic = white.square().sum(1) - projected.square().sum((1, 2))
     log_determinant = 2 * torch.log(torch.diagonal(triangle, dim1=1, dim2=2)).sum(1)
     noise = (mask.flatten(1) * 2 * torch.log(prediction.scale.flatten(1))).sum(1)
-    return 0.5 * (quadratic + log_determinant + noise + mask.flatten(1).sum(1) * math.log(2 * math.pi))
+    constant = mask.flatten(1).sum(1) * math.log(2 * math.pi)
+    return torch.as_tensor(0.5 * (quadratic + log_determinant + noise + constant))
 
 
 def _inverse_erf(value: float) -> float:

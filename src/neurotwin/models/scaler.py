@@ -26,9 +26,12 @@ class Scaler(nn.Module):
         numbers = {
             "is_log": [float(variable.transform == "log") for variable in schema.variables],
             "offset": [variable.offset for variable in schema.variables],
-            "mean": scaling.mean, "deviation": scaling.deviation, "treatment": scaling.treatment,
-            "static_mean": scaling.static_mean, "static_deviation": scaling.static_deviation,
-        }  # fmt: skip
+            "mean": scaling.mean,
+            "deviation": scaling.deviation,
+            "treatment": scaling.treatment,
+            "static_mean": scaling.static_mean,
+            "static_deviation": scaling.static_deviation,
+        }
         for name, values in numbers.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
 
@@ -42,12 +45,16 @@ class Scaler(nn.Module):
     def natural(self, scaled: Tensor) -> Tensor:
         """Model units ``[..., obs]`` back to the variables' units."""
         modelled = scaled * self.deviation + self.mean
-        return torch.where(self.is_log > 0, torch.exp(torch.where(self.is_log > 0, modelled, 0.0)) - self.offset, modelled)
+        return torch.where(
+            self.is_log > 0, torch.exp(torch.where(self.is_log > 0, modelled, 0.0)) - self.offset, modelled
+        )
 
     def rows(self, rows: Rows) -> Rows:
         """Rows with values, controls and jumps in model units; times stay."""
         return rows._replace(
-            value=self.value(rows.value, rows.mask), control=rows.control / self.treatment, jump=rows.jump / self.treatment
+            value=self.value(rows.value, rows.mask),
+            control=rows.control / self.treatment,
+            jump=rows.jump / self.treatment,
         )
 
     def static(self, static: Tensor, mask: Tensor) -> Tensor:

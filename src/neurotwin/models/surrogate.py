@@ -4,6 +4,7 @@ A model answers two questions. `assimilate`: given a state (or none) and new eve
 given a state and a plan, what will be seen? The state is one packed vector; its slices are in `layout`.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -43,21 +44,28 @@ class Surrogate(nn.Module, ABC):
         core_size: length of the core.
         solver: its ``max_step`` is how timelines must be cut.
         draws: joint draws of a forecast; 1 for a model that gives none.
-        train_draws: how many of them, chosen anew at each step, a training step solves.
+
+    ``n_learned`` is how many of the core's leading columns describe the patient (all of them, unless a model says
+    otherwise): the support score looks at those.
     """
 
     recursive = True
     noise: Tensor
 
-    def __init__(self, schema: Schema, scaling: Scaling, *, core_size: int, solver: Solver, draws: int, train_draws: int = 8) -> None:
+    def __init__(self, schema: Schema, scaling: Scaling, *, core_size: int, solver: Solver, draws: int) -> None:
         super().__init__()
-        if draws > 1 and (train_draws < 2 or train_draws % 2 or train_draws > draws):
-            raise ValueError(f"train_draws is {train_draws}, expected an even number from 2 to draws = {draws}")
         self.schema, self.scaler, self.solver = schema, Scaler(schema, scaling), solver
-        self.n_draws, self.train_draws = draws, train_draws
+        self.n_draws, self.n_learned = draws, core_size
         self.n_obs, self.n_control = len(schema.variables), len(schema.treatments)
         self.n_static = 2 * len(schema.static_columns)
-        sizes = {"core": core_size, "static": self.n_static, "clock": 1, "last": self.n_obs, "seen": self.n_obs, "visits": 1}
+        sizes = {
+            "core": core_size,
+            "static": self.n_static,
+            "clock": 1,
+            "last": self.n_obs,
+            "seen": self.n_obs,
+            "visits": 1,
+        }
         self.layout: dict[str, tuple[int, int]] = {}
         position = 0
         for name, size in sizes.items():
@@ -66,8 +74,9 @@ class Surrogate(nn.Module, ABC):
         self.state_size = position
         self.register_buffer("noise", standard_draws(draws, core_size))
         if draws > 1:
-            self.spread = nn.Sequential(nn.Linear(core_size + self.n_static + 1 + self.n_obs, 32), nn.SiLU(), nn.Linear(32, core_size))
-            nn.init.constant_(self.spread[-1].bias, -2.0)
+            last = nn.Linear(32, core_size)
+            nn.init.constant_(last.bias, -2.0)
+            self.spread = nn.Sequential(nn.Linear(core_size + self.n_static + 1 + self.n_obs, 32), nn.SiLU(), last)
 
     @abstractmethod
     def initial(self, static: Tensor) -> Tensor:
@@ -81,7 +90,9 @@ class Surrogate(nn.Module, ABC):
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
         """Location and noise scale ``[..., obs]`` in model units."""
 
-    def assimilate(self, state: Tensor, fresh: Tensor, start: Tensor, static: Tensor, static_mask: Tensor, rows: Rows) -> Tensor:
+    def assimilate(
+        self, state: Tensor, fresh: Tensor, start: Tensor, static: Tensor, static_mask: Tensor, rows: Rows
+    ) -> Tensor:
         """Packed state ``[batch, state]`` after the rows.
 
         Args:
@@ -99,11 +110,15 @@ class Surrogate(nn.Module, ABC):
         last, seen = _last_seen(rows.value, rows.mask)
         return torch.cat(
             [
-                course.final, part["static"], course.clock.unsqueeze(-1), torch.where(seen > 0, last, part["last"]),
-                torch.maximum(seen, part["seen"]), part["visits"] + (rows.mask > 0).any(-1).sum(1, keepdim=True).to(state.dtype),
+                course.final,
+                part["static"],
+                course.clock.unsqueeze(-1),
+                torch.where(seen > 0, last, part["last"]),
+                torch.maximum(seen, part["seen"]),
+                part["visits"] + (rows.mask > 0).any(-1).sum(1, keepdim=True).to(state.dtype),
             ],
             dim=-1,
-        )  # fmt: skip
+        )
 
     def forecast(self, state: Tensor, rows: Rows) -> Prediction:
         """Forecast a plan (rows in natural units) from a packed state."""
@@ -114,13 +129,12 @@ class Surrogate(nn.Module, ABC):
             location, scale = self.head(course.at_query)
             return Prediction(location.unsqueeze(-1), scale, self._step_error(course, location))
         width = F.softplus(self.spread(torch.cat([core, static, torch.log1p(part["visits"]), part["seen"]], dim=-1)))
-        noise = self._noise()
-        drawn = (core.unsqueeze(1) + width.unsqueeze(1) * noise).flatten(0, 1)
-        many = Rows(*(_repeat(field, len(noise)) for field in rows))
-        course = self.act(drawn, many, _repeat(clock, len(noise)), _repeat(static, len(noise)), observe=False)
+        drawn = (core.unsqueeze(1) + width.unsqueeze(1) * self.noise).flatten(0, 1)
+        many = Rows(*(_repeat(field, self.n_draws) for field in rows))
+        course = self.act(drawn, many, _repeat(clock, self.n_draws), _repeat(static, self.n_draws), observe=False)
         location, scale = self.head(course.at_query)
         error = self._step_error(course, location)
-        split = (-1, len(noise))
+        split = (-1, self.n_draws)
         return Prediction(
             location.unflatten(0, split).movedim(1, -1),
             torch.sqrt(scale.square().unflatten(0, split).mean(1)),
@@ -137,17 +151,16 @@ class Surrogate(nn.Module, ABC):
         """Slices of the packed state by name."""
         return {name: state[..., begin:end] for name, (begin, end) in self.layout.items()}
 
-    def _noise(self) -> Tensor:
-        """``[draw, core]`` all draws, or in training a few pairs of opposite ones."""
-        if not self.training or self.train_draws == self.n_draws:
-            return self.noise
-        half = self.n_draws // 2
-        pairs = torch.randperm(half, device=self.noise.device)[: self.train_draws // 2]
-        return torch.cat([self.noise[pairs], self.noise[pairs + half]])
-
     def _step_error(self, course: Course, location: Tensor) -> Tensor | None:
         """Step error of the core, mapped through the head."""
         return None if course.error is None else (self.head(course.at_query + course.error)[0] - location).abs()
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer that may have nothing to read or to say: a schema need not have covariates or treatments."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+        return nn.Linear(inputs, outputs)
 
 
 def standard_draws(draws: int, size: int) -> Tensor:

@@ -1,7 +1,10 @@
 """The answer: what a prediction says, and what it says when it must not speak."""
 
-import uuid
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -17,32 +20,46 @@ Array = NDArray[np.float64]
 
 
 def build_answer(
-    predictor: Predictor, notes: Notes, *, plan: Mapping[str, Any], support: Mapping[str, Any], times: Array, start: float,
-    forecast: Forecast | None, horizon: Array, checks: Mapping[str, bool],
-) -> dict[str, Any]:  # fmt: skip
+    predictor: Predictor,
+    notes: Notes,
+    *,
+    plan: Mapping[str, Any],
+    support: Mapping[str, Any],
+    start: float,
+    after: Array | None,
+    forecast: Forecast | None,
+    checks: Mapping[str, bool],
+    used: int,
+) -> dict[str, Any]:
     """One plan's answer; ``forecast`` None means that the model must not speak.
 
     Args:
-        times: ``[query]`` on the patient's clock.
+        start: the plan's start on the patient's clock.
+        after: ``[query]`` times from the plan's start, or None where they could not be read.
         forecast: calibrated quantiles ``[query, obs, quantile]``.
-        horizon: ``[query]`` time from the plan's start.
+        used: observations and treatments that the model was told.
     """
     refused = forecast is None
-    reasons = sorted({*notes.refused, *(() if refused else notes.warned)})
+    reasons = sorted(notes.refused if refused else notes.warned)
     return {
         "status": "abstain" if refused else "degraded" if reasons else "ok",
         "reasons": [str(reason) for reason in reasons],
-        "details": [f"{reason}: {place}" for group in (notes.refused, notes.warned) for reason, places in group.items() for place in places[:5]],
+        "details": [
+            f"{reason}: {place}"
+            for group in (notes.refused, notes.warned)
+            for reason, places in group.items()
+            for place in places[:5]
+        ],
         "model": model_of(predictor),
         "plan": dict(plan),
-        "prediction": None if forecast is None else _prediction(predictor, forecast, times, horizon),
+        "prediction": None if forecast is None or after is None else _prediction(predictor, forecast, start, after),
         "support": dict(support),
         "checks": dict(checks),
-        "inputs_used": notes.used,
+        "inputs_used": used,
         "inputs_ignored": notes.ignored,
         "converted": notes.converted,
         "provider": "onnxruntime CPUExecutionProvider",
-        "request_id": str(uuid.uuid4()),
+        "request_id": os.urandom(16).hex(),
     }
 
 
@@ -50,68 +67,115 @@ def model_of(predictor: Predictor) -> dict[str, Any]:
     """Which model speaks."""
     bundle = predictor.bundle
     return {
-        "id": bundle.name, "version": bundle.version, "sha256": bundle.sha256, "context_of_use": bundle.manifest.get("intended_use", ""),
+        "id": bundle.name,
+        "version": bundle.version,
+        "sha256": bundle.sha256,
+        "context_of_use": str(bundle.manifest.get("intended_use", "")),
         "not_a_medical_device": True,
-    }  # fmt: skip
+    }
 
 
-def check_output(predictor: Predictor, forecast: Forecast, notes: Notes) -> dict[str, bool]:
-    """Plausibility of what is about to be said; a failed check refuses."""
-    finite = bool(np.isfinite(forecast.quantiles).all())
-    plausible = finite
-    for index, variable in enumerate(predictor.schema.variables):
-        low, high = variable.plausible
-        median = forecast.median[:, index]
-        plausible &= bool(((median >= low) & (median <= high)).all()) if finite else False
+def check_output(predictor: Predictor, forecast: Forecast, notes: Notes) -> tuple[Forecast, dict[str, bool]]:
+    """Plausibility of what is about to be said.
+
+    A number that is not finite refuses the answer. A channel whose median leaves its plausible range is silenced (its
+    quantiles and draws become NaN, and the answer says null); when all channels do, the answer is refused.
+    """
+    finite = bool(np.isfinite(forecast.quantiles).all()) and (
+        forecast.draws is None or bool(np.isfinite(forecast.draws).all())
+    )
+    low, high = np.array([channel.plausible for channel in predictor.signature.variables]).T
+    plausible = ((forecast.median >= low) & (forecast.median <= high)).all(axis=0)
     if not finite:
         notes.refuse(Reason.SOLVER_FAILURE, "forecast")
-    elif not plausible:
+    elif not plausible.any():
         notes.refuse(Reason.IMPLAUSIBLE_OUTPUT, "forecast")
-    return {"finite": finite, "plausible": plausible}
+    elif not plausible.all():
+        for index in np.flatnonzero(~plausible):
+            notes.warn(Reason.IMPLAUSIBLE_OUTPUT, f"forecast: {predictor.signature.variables[index].name}")
+        shown = plausible[None, :, None]
+        draws = None if forecast.draws is None else np.where(shown, forecast.draws, np.nan)
+        forecast = replace(forecast, quantiles=np.where(shown, forecast.quantiles, np.nan), draws=draws)
+    return forecast, {"finite": finite, "plausible": finite and bool(plausible.all())}
 
 
-def _prediction(predictor: Predictor, forecast: Forecast, times: Array, horizon: Array) -> list[dict[str, Any]]:
+def _prediction(predictor: Predictor, forecast: Forecast, start: float, after: Array) -> list[dict[str, Any]]:
+    calibration, variables = predictor.calibration, predictor.signature.variables
+    ends, bins = interval_positions(forecast.levels, calibration.level), calibration.bins(after).tolist()
+    medians = iter(_digits(forecast.median))
+    low, high = (iter(_digits(forecast.quantiles[:, :, end])) for end in ends) if ends else (iter(()), iter(()))
+    known = [_evidence(predictor, variable.name) for variable in variables]
+    rows = []
+    silent = [bool(np.isnan(column).any()) for column in forecast.median.T]
+    for t, passed, place in zip(_times(start + after), _times(after), bins, strict=True):
+        for variable, evidence, mute in zip(variables, known, silent, strict=True):
+            row = {"t": t, "after": passed, "channel": variable.name, "unit": variable.unit, "median": next(medians)}
+            if ends:
+                row["interval"] = {**evidence[place], "lo": next(low), "hi": next(high)}
+            rows.append(row if not mute else {**row, "median": None, "interval": None})
+    return rows
+
+
+def _evidence(predictor: Predictor, name: str) -> list[dict[str, Any]]:
+    """What the intervals of one channel are and rest on, by horizon bin."""
     calibration = predictor.calibration
-    ends = interval_positions(forecast.levels, calibration.level)
-    bins = calibration.bins(horizon)
+    column = calibration.channels.index(name)
+    counts, measured = calibration.n_patients[:, column].tolist(), calibration.coverage[:, column]
+    coverage = [share if known else None for share, known in zip(_digits(measured), np.isfinite(measured), strict=True)]
+    kind = {"level": calibration.level, "kind": KIND}
+    return [{**kind, "calib_n": n, "empirical_coverage": share} for n, share in zip(counts, coverage, strict=True)]
+
+
+def differences(predictor: Predictor, plans: Sequence[tuple[str, Array, Array]], start: float) -> list[dict[str, Any]]:
+    """Paired differences ``b - a`` between plans, draw by draw, at the times that both were asked about.
+
+    Args:
+        plans: of each plan the name, joint draws ``[query, obs, draw]`` and times ``[query]`` from the plans' start.
+        start: the plans' start on the patient's clock.
+    """
+    level = predictor.calibration.level
+    levels = [0.5, (1 - level) / 2, (1 + level) / 2]
     rows = []
-    for query, time in enumerate(times):
-        for index, variable in enumerate(predictor.schema.variables):
-            column = calibration.channels.index(variable.name)
-            row: dict[str, Any] = {
-                "t": _round(time), "after": _round(horizon[query]), "channel": variable.name, "unit": variable.unit,
-                "median": _round(forecast.median[query, index]),
-            }  # fmt: skip
-            if ends is not None:
-                low, high = variable.plausible
-                coverage = calibration.coverage[bins[query], column]
-                row["interval"] = {
-                    "level": calibration.level, "lo": _round(forecast.quantiles[query, index, ends[0]]),
-                    "hi": _round(forecast.quantiles[query, index, ends[1]]), "kind": KIND,
-                    "calib_n": int(calibration.n_patients[bins[query], column]),
-                    "empirical_coverage": None if np.isnan(coverage) else _round(coverage),
-                }  # fmt: skip
-            rows.append(row)
+    for (a, draws_a, after_a), (b, draws_b, after_b) in combinations(plans, 2):
+        # Ten digits: one time told in two units is one time.
+        common, left, right = np.intersect1d(_times(after_a, 10), _times(after_b, 10), return_indices=True)
+        gap = draws_b[right] - draws_a[left]
+        numbers = iter(_digits(np.moveaxis(np.quantile(gap, levels, axis=-1), 0, -1)))
+        for t, passed in zip(_times(start + common), _times(common), strict=True):
+            for variable in predictor.signature.variables:
+                median, low, high = next(numbers), next(numbers), next(numbers)
+                if math.isnan(median):
+                    continue  # a silenced channel
+                rows.append(
+                    {
+                        "a": a,
+                        "b": b,
+                        "t": t,
+                        "after": passed,
+                        "channel": variable.name,
+                        "unit": variable.unit,
+                        "median": median,
+                        "interval": {
+                            "level": level,
+                            "lo": low,
+                            "hi": high,
+                            "kind": "joint_draws",
+                            "draws": gap.shape[-1],
+                        },
+                    }
+                )
     return rows
 
 
-def differences(predictor: Predictor, names: list[str], draws: list[Array], times: list[Array], level: float) -> list[dict[str, Any]]:
-    """Paired differences between plans, draw by draw, at the times that both were asked about."""
-    rows = []
-    for a in range(len(names)):
-        for b in range(a + 1, len(names)):
-            common, left, right = np.intersect1d(times[a], times[b], return_indices=True)
-            gap = draws[b][right] - draws[a][left]
-            for position, time in enumerate(common):
-                for index, variable in enumerate(predictor.schema.variables):
-                    spread = np.quantile(gap[position, index], [(1 - level) / 2, 0.5, (1 + level) / 2])
-                    rows.append({
-                        "a": names[a], "b": names[b], "t": _round(time), "channel": variable.name, "unit": variable.unit, "median": _round(spread[1]),
-                        "interval": {"level": level, "lo": _round(spread[0]), "hi": _round(spread[2]), "kind": "joint_draws", "draws": gap.shape[-1]},
-                    })  # fmt: skip
-    return rows
+def _digits(values: Array, digits: int = 7) -> list[float]:
+    """All values in one list, rounded to so many digits; seven are what single precision can say."""
+    flat = np.asarray(values, dtype=np.float64).ravel()
+    size = np.log10(np.abs(flat), where=flat != 0, out=np.zeros_like(flat))
+    place = np.clip(digits - 1 - np.floor(size), -300, 300)
+    up, down = 10.0 ** np.maximum(place, 0), 10.0 ** np.maximum(-place, 0)
+    # Divided by a whole power of ten, so that the nearest double to the decimal is met.
+    return list((np.rint(flat * up / down) * down / up).tolist())
 
 
-def _round(value: Any) -> float:
-    """Seven digits: what single precision can say."""
-    return float(f"{float(value):.7g}")
+def _times(values: Array, digits: int = 12) -> list[float]:
+    return _digits(values, digits)

@@ -1,24 +1,32 @@
 """The predictor: a bundle's two graphs behind arrays. Torch-free."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from neurotwin.bundle import ASSIMILATE, FORECAST, Bundle
 from neurotwin.calibration import Calibration
 from neurotwin.episodes import Episodes, Forecast
-from neurotwin.errors import BundleError, IntegrityError
+from neurotwin.errors import BundleError, IntegrityError, SchemaError
+from neurotwin.runtime.channels import Signature
+from neurotwin.runtime.graph import Graph
 from neurotwin.runtime.reading import Reader
-from neurotwin.schema import Schema
 from neurotwin.timeline import Timeline
+
+if TYPE_CHECKING:  # an answer needs no pydantic
+    from neurotwin.schema import Schema
 
 Array = NDArray[np.float64]
 CHUNK = 1024
+LOOSEST = 1e-2
+"""Tolerance above which a golden case proves nothing."""
 
 
 class Predictor:
@@ -26,27 +34,32 @@ class Predictor:
 
     Attributes:
         bundle: what it answers with.
-        schema: what the channels mean.
-        calibration: conformal factors; a site may put its own in their place (`recalibrated`).
+        signature: its channels and sizes, checked.
+        calibration: its conformal factors.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
-        self.bundle, signature = bundle, bundle.signature
-        try:
-            self.schema = Schema.parse(signature["schema"], where="signature.json")
-            self.reader = Reader(signature, self.schema)
-            self.levels = np.array(signature["quantile_levels"], dtype=np.float64)
-            self.max_step, self.state_size = float(signature["max_step"]), int(signature["state"]["size"])
-            self.horizon, self.n_draws = float(signature["trained_horizon"]), int(signature["draws"])
-            self.min_visits, self.threshold = int(signature["min_visits"]), float(signature["support"]["threshold"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(f"the signature lacks or garbles something ({type(error).__name__})", where="signature.json") from None
+        self.bundle = bundle
+        self.signature = Signature.of(bundle.signature)
+        self.reader = Reader(self.signature)
+        self.levels = np.array(self.signature.levels, dtype=np.float64)
         self.calibration = Calibration.from_dict(dict(bundle.calibration))
-        self._assimilate = _Graph(bundle.graphs[ASSIMILATE], ASSIMILATE, threads)
-        self._forecast = _Graph(bundle.graphs[FORECAST], FORECAST, threads)
+        _check_calibration(self.calibration, self.signature)
+        sizes = _sizes(self.signature)
+        self._assimilate = Graph(
+            bundle.graphs[ASSIMILATE],
+            ASSIMILATE,
+            inputs=sizes,
+            outputs=_pick(sizes, "new_state", "support"),
+            threads=threads,
+        )
+        outputs = _pick(
+            sizes, "mean", "quantiles", "draws", *(["step_error"] if _tells_error(bundle.signature) else [])
+        )
+        self._forecast = Graph(bundle.graphs[FORECAST], FORECAST, inputs=sizes, outputs=outputs, threads=threads)
 
     @classmethod
-    def load(cls, path: str | Path, *, threads: int = 1) -> "Predictor":
+    def load(cls, path: str | Path, *, threads: int = 1) -> Predictor:
         """Load a bundle, check every hash and answer its golden cases.
 
         Raises:
@@ -57,21 +70,63 @@ class Predictor:
         predictor.check_golden()
         return predictor
 
+    @property
+    def n_draws(self) -> int:
+        """Joint draws of a forecast; 1 for a model that gives none."""
+        return self.signature.n_draws
+
+    @property
+    def horizon(self) -> float:
+        """Longest time ahead, from the last event, that training asked for."""
+        return self.signature.horizon
+
+    @cached_property
+    def schema(self) -> Schema:
+        """What the channels mean, as a cohort's schema. Raises BundleError when the signature holds none."""
+        from neurotwin.schema import Schema
+
+        try:
+            return Schema.parse(self.bundle.signature["schema"], where="signature.json")
+        except SchemaError as error:
+            raise BundleError(error.what, where=error.where) from None
+
     def check_golden(self) -> None:
         """Raises IntegrityError unless this machine answers the golden cases as the exporter did."""
         golden = self.bundle.golden
         try:
-            for number, case in enumerate(golden["cases"]):
+            relative, absolute, cases = (
+                float(golden["relative_tolerance"]),
+                float(golden["absolute_tolerance"]),
+                golden["cases"],
+            )
+            if not cases or not 0 <= relative <= LOOSEST or not 0 <= absolute <= LOOSEST:
+                raise BundleError(
+                    "no golden cases, or tolerances that prove nothing",
+                    where="golden.json",
+                    expected=f"tolerances up to {LOOSEST}",
+                )
+            for number, case in enumerate(cases):
                 for graph, name in ((self._assimilate, "assimilate"), (self._forecast, "forecast")):
                     found = graph.run({key: _array(item) for key, item in case[name]["inputs"].items()})
-                    for key, item in case[name]["outputs"].items():
-                        if not np.allclose(found[key], _array(item), rtol=golden["relative_tolerance"], atol=golden["absolute_tolerance"]):
-                            raise IntegrityError(f"golden case {number} is answered otherwise ({name}: {key})", where=str(self.bundle.path),
-                                                 expected="the recorded answer", remedy="use another onnxruntime version")  # fmt: skip
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleError(f"the golden cases cannot be read ({type(error).__name__})", where="golden.json") from None
+                    recorded = {key: _array(case[name]["outputs"][key]) for key in graph.outputs}
+                    for key, value in recorded.items():
+                        if value.shape != found[key].shape or not np.allclose(
+                            found[key], value, rtol=relative, atol=absolute
+                        ):
+                            raise IntegrityError(
+                                f"golden case {number} is answered otherwise ({name}: {key})",
+                                where=str(self.bundle.path),
+                                expected="the recorded answer",
+                                remedy="use another onnxruntime version",
+                            )
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise BundleError(
+                f"the golden cases cannot be read ({type(error).__name__})", where="golden.json"
+            ) from None
 
-    def assimilate(self, timeline: Timeline, state: NDArray[np.float32] | None = None) -> tuple[NDArray[np.float32], Array]:
+    def assimilate(
+        self, timeline: Timeline, state: NDArray[np.float32] | None = None
+    ) -> tuple[NDArray[np.float32], Array]:
         """Packed states ``[batch, state]`` after the events, and support scores ``[batch]``.
 
         Args:
@@ -80,56 +135,116 @@ class Predictor:
         """
         n = timeline.n_subjects
         fresh = np.full(n, 1.0 if state is None else 0.0)
-        before = np.zeros((n, self.state_size)) if state is None else state
-        found = self._assimilate.run({
-            "state": before, "fresh": fresh, "start": timeline.start, "static": timeline.static, "static_mask": timeline.static_mask,
-            "dt": timeline.dt, "control": timeline.control, "jump": timeline.jump, "value": timeline.value, "mask": timeline.mask,
-        })  # fmt: skip
+        before = np.zeros((n, self.signature.state_size)) if state is None else state
+        found = self._assimilate.run(
+            {
+                "state": before,
+                "fresh": fresh,
+                "start": timeline.start,
+                "static": timeline.static,
+                "static_mask": timeline.static_mask,
+                "dt": timeline.dt,
+                "control": timeline.control,
+                "jump": timeline.jump,
+                "value": timeline.value,
+                "mask": timeline.mask,
+            }
+        )
         return found["new_state"], found["support"].astype(np.float64)
 
     def forecast(self, state: NDArray[np.float32], timeline: Timeline) -> dict[str, Array]:
         """``mean``, ``quantiles``, ``draws`` and, where the method has one, ``step_error``, each ``[batch, row, ...]``,
         in the variables' units."""
-        found = self._forecast.run({
-            "state": state, "dt": timeline.dt, "control": timeline.control, "jump": timeline.jump, "query_at": timeline.query_at,
-            "peek": timeline.peek,
-        })  # fmt: skip
+        found = self._forecast.run(
+            {
+                "state": state,
+                "dt": timeline.dt,
+                "control": timeline.control,
+                "jump": timeline.jump,
+                "query_at": timeline.query_at,
+                "peek": timeline.peek,
+            }
+        )
         return {name: value.astype(np.float64) for name, value in found.items()}
+
+    def calibrated(self, forecast: Forecast, horizon: Array) -> Forecast:
+        """The forecast with calibrated intervals; ``horizon`` is ``[query]``, from the plan's start."""
+        return self.calibration.apply(forecast, horizon, cast("Schema", self.signature))
 
     def __call__(self, episodes: Episodes) -> Forecast:
         """Answer episodes, uncalibrated, as any other callable that is evaluated."""
-        parts = [self._answer(episodes.take(np.arange(first, min(first + CHUNK, len(episodes))))) for first in range(0, len(episodes), CHUNK)]
+        parts = [
+            self._answer(episodes.take(np.arange(first, min(first + CHUNK, len(episodes)))))
+            for first in range(0, len(episodes), CHUNK)
+        ]
         quantiles, draws = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Forecast(self.levels, quantiles, draws if self.n_draws > 1 else None, np.isfinite(quantiles).all(axis=(1, 2)))
+        return Forecast(
+            self.levels, quantiles, draws if self.n_draws > 1 else None, np.isfinite(quantiles).all(axis=(1, 2))
+        )
 
     def _answer(self, episodes: Episodes) -> tuple[Array, Array]:
-        state, _ = self.assimilate(episodes.history(self.max_step))
-        plan = episodes.plan(self.max_step)
+        state, _ = self.assimilate(episodes.history(self.signature.max_step))
+        plan = episodes.plan(self.signature.max_step)
         found = self.forecast(state, plan)
         place = (episodes.queries.subject, plan.query_row)
         return found["quantiles"][place], found["draws"][place]
 
 
-class _Graph:
-    """One ONNX graph with its inputs by name."""
+def _sizes(signature: Signature) -> dict[str, tuple[int | None, ...]]:
+    """Sizes of the axes of every tensor; None for batch and row."""
+    state, obs, given, static = (
+        signature.state_size,
+        len(signature.variables),
+        len(signature.treatments),
+        signature.n_static_columns,
+    )
+    row, control, seen = (None, None), (None, None, given), (None, None, obs)
+    return {
+        "state": (None, state),
+        "fresh": (None,),
+        "start": (None,),
+        "static": (None, static),
+        "static_mask": (None, static),
+        "dt": row,
+        "control": control,
+        "jump": control,
+        "value": seen,
+        "mask": seen,
+        "query_at": row,
+        "peek": row,
+        "new_state": (None, state),
+        "support": (None,),
+        "mean": seen,
+        "quantiles": (*seen, len(signature.levels)),
+        "draws": (*seen, signature.n_draws),
+        "step_error": seen,
+    }
 
-    def __init__(self, content: bytes, name: str, threads: int) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3
-        try:
-            self.session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises classes of its own that share no base but Exception
-            raise BundleError(f"the graph cannot be loaded ({type(error).__name__})", where=name, remedy="fetch the bundle again") from None
-        self.session.disable_fallback()
-        self.inputs = [item.name for item in self.session.get_inputs()]
-        self.outputs = [item.name for item in self.session.get_outputs()]
 
-    def run(self, given: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
-        arrays = {name: np.ascontiguousarray(given[name], dtype=np.float32) for name in self.inputs}
-        return dict(zip(self.outputs, self.session.run(None, arrays), strict=True))
+def _pick(sizes: Mapping[str, tuple[int | None, ...]], *names: str) -> dict[str, tuple[int | None, ...]]:
+    return {name: sizes[name] for name in names}
 
 
-def _array(item: Mapping[str, Any]) -> NDArray[np.float64]:
+def _tells_error(signature: Mapping[str, Any]) -> bool:
+    """Whether the forecast is said to tell its step error."""
+    try:
+        return any(item["name"] == "step_error" for item in signature["graphs"][FORECAST]["outputs"])
+    except (KeyError, TypeError):
+        raise BundleError("the signature does not tell the graphs' outputs", where="signature.json") from None
+
+
+def _check_calibration(calibration: Calibration, signature: Signature) -> None:
+    told = dict(zip(calibration.channels, calibration.units, strict=True))
+    if calibration.time_unit != signature.time_unit or any(
+        told.get(item.name) != item.unit for item in signature.variables
+    ):
+        raise BundleError(
+            "the calibration is that of other channels or times",
+            where="calibration.json",
+            expected="those of signature.json",
+        )
+
+
+def _array(item: Mapping[str, Any]) -> Array:
     data = np.array([math.nan if value is None else value for value in item["data"]], dtype=np.float64)
     return data.reshape(item["shape"])

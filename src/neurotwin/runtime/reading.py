@@ -1,7 +1,7 @@
 """From documents to events in the bundle's units, with a note of everything that was converted, ignored or refused."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurotwin.events import Doses, Observations
+from neurotwin.runtime.channels import FIELD_OF, Channel, Signature
 from neurotwin.runtime.documents import ObservationRecord, PatientDocument, Quantity, TreatmentRecord
 from neurotwin.runtime.reasons import Reason
-from neurotwin.schema import Schema
+from neurotwin.timeline import Timeline
 
 MARGIN = 0.25
 """How far beyond the range of training, as a share of it, an input may lie before the model falls silent."""
+SAME = 1e-9
+"""Relative difference up to which two numbers are one, converted from two units."""
+LARGEST = 1e30
+"""A number that single precision cannot carry through a model is not believed."""
 
 
 @dataclass
@@ -25,7 +30,6 @@ class Notes:
     warned: dict[Reason, list[str]] = field(default_factory=dict)
     ignored: list[dict[str, str]] = field(default_factory=list)
     converted: list[dict[str, Any]] = field(default_factory=list)
-    used: int = 0
 
     def refuse(self, reason: Reason, at: str) -> None:
         """The model must not speak."""
@@ -36,34 +40,45 @@ class Notes:
         self.warned.setdefault(reason, []).append(at)
 
     def merged(self, other: "Notes") -> "Notes":
-        """Both."""
+        """Both; what both say alike stands once."""
         return Notes(
-            _joined(self.refused, other.refused), _joined(self.warned, other.warned), self.ignored + other.ignored,
-            self.converted + other.converted, self.used + other.used,
-        )  # fmt: skip
+            _joined(self.refused, other.refused),
+            _joined(self.warned, other.warned),
+            _once(self.ignored, other.ignored),
+            _once(self.converted, other.converted),
+        )
+
+
+def scale_time(t: float, factor: float) -> float:
+    """A time in another unit, to 14 digits: what a factor such as 1 / 24 leaves behind ends there."""
+    return t if factor == 1 else float(f"{t * factor:.14g}")
 
 
 def _joined(one: dict[Reason, list[str]], other: dict[Reason, list[str]]) -> dict[Reason, list[str]]:
-    return {reason: one.get(reason, []) + other.get(reason, []) for reason in {**one, **other}}
+    return {reason: list(dict.fromkeys([*one.get(reason, []), *other.get(reason, [])])) for reason in {**one, **other}}
+
+
+def _once(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if not other or not one:
+        return one + other
+    return list({tuple(item.values()): item for item in (*one, *other)}.values())
 
 
 class Reader:
     """Knows the channels of one bundle's signature."""
 
-    def __init__(self, signature: Mapping[str, Any], schema: Schema) -> None:
-        channels = signature["channels"]
-        self.schema, self.time_units = schema, signature["time_units"]
-        self.variables = {channel["name"]: (index, channel) for index, channel in enumerate(channels["observations"])}
-        self.treatments = {channel["name"]: (index, channel) for index, channel in enumerate(channels["treatments"])}
-        self.statics = {channel["name"]: (index, channel) for index, channel in enumerate(channels["statics"])}
+    def __init__(self, signature: Signature) -> None:
+        self.signature, self.time_units = signature, signature.time_units
+        self.variables = {channel.name: (index, channel) for index, channel in enumerate(signature.variables)}
+        self.treatments = {channel.name: (index, channel) for index, channel in enumerate(signature.treatments)}
+        self.statics = {channel.name: (index, channel) for index, channel in enumerate(signature.statics)}
 
     def time_factor(self, unit: str, at: str, notes: Notes) -> float:
-        """Factor from a document's time unit to the bundle's."""
-        found = self.time_units.get(unit)
-        if found is None:
-            notes.refuse(Reason.UNIT_UNKNOWN, f"{at}.time_unit")
-            return math.nan
-        return float(found["factor"])
+        """Factor from a document's time unit to the bundle's; NaN, and a note, when there is none."""
+        found = self.time_units.get(unit, math.nan)
+        if math.isnan(found):
+            notes.refuse(Reason.UNIT_UNKNOWN if unit.strip() else Reason.UNIT_MISSING, f"{at}.time_unit")
+        return found
 
     def statics_of(self, patient: PatientDocument, notes: Notes) -> NDArray[np.float64]:
         """``[1, static]`` raw covariates; NaN where missing."""
@@ -74,11 +89,11 @@ class Reader:
                 notes.ignored.append({"at": at, "why": "unknown covariate"})
                 continue
             index, channel = self.statics[name]
-            if channel["levels"]:
-                if isinstance(given, Quantity) or given not in channel["levels"]:
+            if channel.levels:
+                if isinstance(given, Quantity) or given not in channel.levels:
                     notes.refuse(Reason.IMPLAUSIBLE_INPUT, at)
                 else:
-                    raw[0, index] = channel["levels"].index(given)
+                    raw[0, index] = channel.levels.index(given)
             elif not isinstance(given, Quantity):
                 notes.refuse(Reason.UNIT_MISSING, at)
             else:
@@ -95,20 +110,32 @@ class Reader:
                 continue
             index, channel = self.variables[record.variable]
             value = self._value(record.value, record.unit, channel, at, notes)
-            key = (record.t * factor, index, record.post_dose)
-            if key in rows and rows[key] == value:
-                notes.ignored.append({"at": at, "why": "repeats another observation"})
-            elif key in rows:
-                notes.refuse(Reason.CONFLICTING_INPUT, at)
-            elif math.isfinite(value):
+            key = (self._time(record.t, factor, at, notes), index, record.post_dose)
+            if not math.isfinite(value + key[0]):
+                continue
+            if key not in rows:
                 rows[key] = value
-                notes.used += 1
-        keys = sorted(rows)
-        return Observations.of(np.zeros(len(keys)), [key[0] for key in keys], [key[1] for key in keys], [rows[key] for key in keys],
-                               post_dose=[key[2] for key in keys])  # fmt: skip
+            elif math.isclose(rows[key], value, rel_tol=SAME):
+                notes.ignored.append({"at": at, "why": "repeats another observation"})
+            else:
+                notes.refuse(Reason.CONFLICTING_INPUT, at)
+        keys = sorted(rows, key=lambda key: (key[0], key[2], key[1]))
+        return Observations.of(
+            np.zeros(len(keys)),
+            [key[0] for key in keys],
+            [key[1] for key in keys],
+            [rows[key] for key in keys],
+            post_dose=[key[2] for key in keys],
+        )
 
-    def doses_of(self, records: Iterable[TreatmentRecord], factor: float, at: str, notes: Notes) -> Doses:
-        """Doses in the bundle's units, sorted by time. Open periods end at infinity."""
+    def doses_of(
+        self, records: Iterable[TreatmentRecord], factor: float, at: str, notes: Notes, *, planned: bool = False
+    ) -> Doses:
+        """Doses in the bundle's units, sorted by time. Open periods end at infinity.
+
+        Args:
+            planned: times count from the plan's start, and none may lie before it.
+        """
         rows = []
         for number, record in enumerate(records):
             place = f"{at}treatments.{number}"
@@ -116,47 +143,67 @@ class Reader:
                 notes.refuse(Reason.UNKNOWN_TREATMENT, place)
                 continue
             index, channel = self.treatments[record.treatment]
-            field_name = {"bolus": "amount", "infusion": "rate", "setting": "level"}[channel["kind"]]
-            if getattr(record, field_name) is None:
-                notes.refuse(Reason.UNKNOWN_TREATMENT, f"{place}: a {channel['kind']} is given as {field_name}")
+            told = FIELD_OF[channel.kind]
+            if getattr(record, told) is None:
+                notes.refuse(Reason.UNKNOWN_TREATMENT, f"{place}: a {channel.kind} is given as {told}")
                 continue
             size = self._value(record.size, record.unit, channel, place, notes)
-            if record.t < 0:
-                notes.refuse(Reason.IMPLAUSIBLE_INPUT, f"{place}.t: before time 0")
-            if not math.isfinite(size) or record.t < 0:
+            begin = self._time(record.t, factor, place, notes)
+            end = math.nan if channel.kind == "bolus" else math.inf
+            if record.t_end is not None and not (end := self._time(record.t_end, factor, place, notes)) > begin:
+                notes.refuse(Reason.IMPLAUSIBLE_INPUT, f"{place}.t_end")
                 continue
-            end = np.nan if channel["kind"] == "bolus" else np.inf if record.t_end is None else record.t_end * factor
-            rows.append((record.t * factor, end, index, size))
-            notes.used += 1
+            if planned and begin < 0:
+                notes.refuse(Reason.IMPLAUSIBLE_INPUT, f"{place}.t: before the plan's start")
+            elif math.isfinite(size + begin):
+                rows.append((begin, end, index, size))
         rows.sort(key=lambda row: (row[0], row[2]))
         return Doses.of(np.zeros(len(rows)), *np.array(rows, dtype=np.float64).reshape(-1, 4).T)
 
-    def _value(self, value: float, unit: str | None, channel: Mapping[str, Any], at: str, notes: Notes) -> float:
+    def judge_totals(self, timeline: Timeline, at: str, notes: Notes) -> None:
+        """What acts at one instant together must not leave the range of training either."""
+        for index, channel in enumerate(self.signature.treatments):
+            acting = timeline.jump if channel.kind == "bolus" else timeline.control
+            total = float(acting[:, :, index].max())
+            if total > 0:
+                self._check_trained(total, channel, f"{at}treatments: {channel.name} in total", notes)
+
+    @staticmethod
+    def _time(t: float, factor: float, at: str, notes: Notes) -> float:
+        """A time in the bundle's unit; NaN when it must not be used."""
+        time = scale_time(t, factor)
+        if abs(time) > LARGEST:
+            notes.refuse(Reason.IMPLAUSIBLE_INPUT, f"{at}.t")
+            return math.nan
+        return time
+
+    def _value(self, value: float, unit: str | None, channel: Channel, at: str, notes: Notes) -> float:
         """The value in the channel's unit; NaN when it must not be used."""
-        if unit is None:
+        if unit is None or not unit.strip():
             notes.refuse(Reason.UNIT_MISSING, f"{at}.unit")
             return math.nan
-        accepted = channel["units"].get(unit)
+        accepted = channel.units.get(unit)
         if accepted is None:
             notes.refuse(Reason.UNIT_UNKNOWN, f"{at}.unit")
             return math.nan
-        if unit != channel["unit"]:
-            notes.converted.append({"at": at, "from": unit, "to": channel["unit"], "factor": accepted["factor"], "offset": accepted["offset"]})
-        converted = value * accepted["factor"] + accepted["offset"]
-        low, high = channel["plausible"]
-        if (low is not None and converted < low) or (high is not None and converted > high):
+        factor, offset = accepted
+        converted = value * factor + offset
+        low, high = channel.plausible
+        if not low <= converted <= high or abs(converted) > LARGEST:
             notes.refuse(Reason.IMPLAUSIBLE_INPUT, at)
             return math.nan
+        if unit != channel.unit:
+            notes.converted.append({"at": at, "from": unit, "to": channel.unit, "factor": factor, "offset": offset})
         self._check_trained(converted, channel, at, notes)
-        return float(converted)
+        return converted
 
     @staticmethod
-    def _check_trained(value: float, channel: Mapping[str, Any], at: str, notes: Notes) -> None:
-        if channel.get("trained") is None:
+    def _check_trained(value: float, channel: Channel, at: str, notes: Notes) -> None:
+        if channel.trained is None:
             return
-        low, high = channel["trained"]
-        slack = MARGIN * (high - low)
-        if value < low - slack or value > high + slack:
+        low, high = channel.trained
+        slack, same = MARGIN * (high - low), SAME * max(abs(low), abs(high))
+        if value < low - slack - same or value > high + slack + same:
             notes.refuse(Reason.EXTRAPOLATION, at)
-        elif value < low or value > high:
+        elif value < low - same or value > high + same:
             notes.warn(Reason.EXTRAPOLATION, at)

@@ -28,8 +28,15 @@ class Reason(StrEnum):
     INTEGRITY = "integrity"
 
 
-INPUT_FAULTS = frozenset({
-    Reason.UNIT_MISSING, Reason.UNIT_UNKNOWN, Reason.CONFLICTING_INPUT, Reason.TOO_FEW_OBSERVATIONS, Reason.UNKNOWN_TREATMENT,
-    Reason.IMPLAUSIBLE_INPUT, Reason.FUTURE_DATED,
-})  # fmt: skip
+INPUT_FAULTS = frozenset(
+    {
+        Reason.UNIT_MISSING,
+        Reason.UNIT_UNKNOWN,
+        Reason.CONFLICTING_INPUT,
+        Reason.TOO_FEW_OBSERVATIONS,
+        Reason.UNKNOWN_TREATMENT,
+        Reason.IMPLAUSIBLE_INPUT,
+        Reason.FUTURE_DATED,
+    }
+)
 """Reasons that lie in the document, not in the model: the command line calls them bad input (exit code 2)."""

@@ -213,8 +213,11 @@ class _Budgeted:
 
 def _check_treatments(simulator: Simulator, timeline: Timeline) -> None:
     if timeline.jump.shape[2] != len(simulator.treatments):
-        raise SimulationError(f"the timeline has {timeline.jump.shape[2]} treatments", where="solve",
-                              expected=f"{len(simulator.treatments)} of {simulator.name}")  # fmt: skip
+        raise SimulationError(
+            f"the timeline has {timeline.jump.shape[2]} treatments",
+            where="solve",
+            expected=f"{len(simulator.treatments)} of {simulator.name}",
+        )
     for index, treatment in enumerate(simulator.treatments):
         wrong = timeline.control if treatment.kind == "bolus" else timeline.jump
         if wrong[:, :, index].any():

@@ -136,5 +136,8 @@ def follow(
 def _check(*tables: Array) -> None:
     shapes = {np.shape(table) for table in tables}
     if len(shapes) != 1 or len(next(iter(shapes))) != 2:
-        raise SimulationError(f"treatments, draws and noise have shapes {sorted(shapes)}", where="geng_nsclc_map",
-                              expected="one shape [batch, day]")  # fmt: skip
+        raise SimulationError(
+            f"treatments, draws and noise have shapes {sorted(shapes)}",
+            where="geng_nsclc_map",
+            expected="one shape [batch, day]",
+        )

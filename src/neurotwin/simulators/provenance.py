@@ -20,9 +20,15 @@ def provenance(
     """Everything that the content of a cohort depends on, as plain data."""
     versions = {"neurotwin": neurotwin.__version__, "numpy": np.__version__, "scipy": scipy.__version__}
     return {
-        "source": "simulation", "simulator": describe(simulator), "population": describe(population),
-        "protocol": describe(protocol), "n_subjects": n_subjects, "seed": seed, "method": method, "versions": versions,
-    }  # fmt: skip
+        "source": "simulation",
+        "simulator": describe(simulator),
+        "population": describe(population),
+        "protocol": describe(protocol),
+        "n_subjects": n_subjects,
+        "seed": seed,
+        "method": method,
+        "versions": versions,
+    }
 
 
 def describe(item: Any) -> Any:

@@ -19,9 +19,13 @@ Array = NDArray[np.float64]
 
 
 def record(
-    block: Block, course: Course, protocol: Protocol, subjects: NDArray[np.int64], kept: NDArray[np.bool_],
+    block: Block,
+    course: Course,
+    protocol: Protocol,
+    subjects: NDArray[np.int64],
+    kept: NDArray[np.bool_],
     about: dict[str, Any],
-) -> Cohort:  # fmt: skip
+) -> Cohort:
     """The records of a block, less the rejected subjects."""
     simulator, index = block.simulator, np.flatnonzero(kept)
     observations = _observations(block, course, protocol, about["noise"])

@@ -80,9 +80,14 @@ def run_simulation(
 
 
 def _complete(
-    simulator: Simulator, population: Population, protocol: Protocol, unfinished: Unfinished, workers: int,
-    max_rejected: float, progress: bool,
-) -> int:  # fmt: skip
+    simulator: Simulator,
+    population: Population,
+    protocol: Protocol,
+    unfinished: Unfinished,
+    workers: int,
+    max_rejected: float,
+    progress: bool,
+) -> int:
     """Make the shards that are missing and the manifest; returns how many were made."""
     unfinished.begin()
     n_subjects, about = unfinished.about["n_subjects"], unfinished.about

@@ -131,9 +131,12 @@ class Simulator(ABC):
     def schema(self) -> Schema:
         """What the columns of this model's cohorts mean."""
         return Schema(
-            name=self.name, time_unit=self.time_unit, variables=self.variables, treatments=self.treatments,
+            name=self.name,
+            time_unit=self.time_unit,
+            variables=self.variables,
+            treatments=self.treatments,
             statics=self.statics,
-        )  # fmt: skip
+        )
 
     @property
     def has_closed_form(self) -> bool:
@@ -149,10 +152,14 @@ class Simulator(ABC):
 
     def take(self, subjects: Any) -> Self:
         """The same model with the parameters of some subjects."""
-        return replace(self, **{
-            name: getattr(self, name)[subjects] for name, item in self.parameters.items()
-            if np.ndim(getattr(self, name)) > len(item.shape)
-        })  # fmt: skip
+        return replace(
+            self,
+            **{
+                name: getattr(self, name)[subjects]
+                for name, item in self.parameters.items()
+                if np.ndim(getattr(self, name)) > len(item.shape)
+            },
+        )
 
     def refuse_overrides(self, *names: str) -> None:
         """For `published_population`: raises SimulationError if fields that it draws were set to another value."""
@@ -160,8 +167,9 @@ class Simulator(ABC):
             if item.name in names and not np.array_equal(getattr(self, item.name), cast(Any, item.default)):
                 raise SimulationError(
                     f"{item.name} is set to {getattr(self, item.name)}, but the published population draws it",
-                    where=type(self).__name__, remedy=f"use population=typical, or leave {item.name} at {item.default}",
-                )  # fmt: skip
+                    where=type(self).__name__,
+                    remedy=f"use population=typical, or leave {item.name} at {item.default}",
+                )
 
 
 def stack_state(n: int, *columns: Value) -> Array:

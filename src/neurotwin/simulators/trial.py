@@ -202,6 +202,13 @@ def _between(
     stop = Observations.of(np.arange(n), end, 0, 0.0)
     empty, longest = np.zeros((n, 0)), longest_row(simulator, method, end - begin)
     return build_timeline(
-        start=np.full(n, begin), static=empty, static_mask=empty, n_variables=1, n_treatments=len(simulator.treatments),
-        observations=stop, doses=acting, queries=visits, max_step=longest,
-    )  # fmt: skip
+        start=np.full(n, begin),
+        static=empty,
+        static_mask=empty,
+        n_variables=1,
+        n_treatments=len(simulator.treatments),
+        observations=stop,
+        doses=acting,
+        queries=visits,
+        max_step=longest,
+    )

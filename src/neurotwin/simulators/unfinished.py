@@ -56,8 +56,11 @@ class Unfinished:
         """
         note = self.work / ABOUT
         if note.exists() and _plain(json.loads(note.read_text())) != _plain(self.about):
-            raise CohortError("the folder holds an unfinished simulation with other settings", where=str(self.folder),
-                              remedy="choose another output folder, or remove this one")  # fmt: skip
+            raise CohortError(
+                "the folder holds an unfinished simulation with other settings",
+                where=str(self.folder),
+                remedy="choose another output folder, or remove this one",
+            )
         shards = self.folder / "shards"
         if not note.exists() and shards.exists():
             raise CohortError(

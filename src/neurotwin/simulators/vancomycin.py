@@ -25,8 +25,11 @@ REFERENCE_CRCL, REFERENCE_ALBUMIN, REFERENCE_WEIGHT = 83.5, 35.5, 79.6
 CRCL_EXPONENT, ALBUMIN_EXPONENT, WEIGHT_EXPONENT = 0.514, 0.854, 0.466
 # Coefficients of variation between subjects, of log-normal parameters.
 BETWEEN_SUBJECTS = {
-    "clearance": 0.221, "central_volume": 0.0634, "intercompartmental_clearance": 0.578, "peripheral_volume": 0.612,
-}  # fmt: skip
+    "clearance": 0.221,
+    "central_volume": 0.0634,
+    "intercompartmental_clearance": 0.578,
+    "peripheral_volume": 0.612,
+}
 # Mean, SD, least and largest value among the patients.
 COVARIATES = {
     "age": (51.7, 15.9, 18.0, 78.0),

@@ -12,6 +12,20 @@ from neurotwin.solvers.rows import Rows, over_rows
 from neurotwin.solvers.solver import NON_FINITE, OK, STEP_BUDGET, FixedStep, Solver
 
 __all__ = [
-    "NON_FINITE", "OK", "STEP_BUDGET", "Bosh3", "Dopri5", "Euler", "FixedStep", "Heun", "Midpoint", "Rk4", "Rows",
-    "Solution", "Solver", "Torchdiffeq", "odesolve", "over_rows",
-]  # fmt: skip
+    "NON_FINITE",
+    "OK",
+    "STEP_BUDGET",
+    "Bosh3",
+    "Dopri5",
+    "Euler",
+    "FixedStep",
+    "Heun",
+    "Midpoint",
+    "Rk4",
+    "Rows",
+    "Solution",
+    "Solver",
+    "Torchdiffeq",
+    "odesolve",
+    "over_rows",
+]

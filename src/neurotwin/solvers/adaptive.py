@@ -33,10 +33,19 @@ class Torchdiffeq(Solver):
         max_evaluations: of the vector field, per row.
     """
 
-    def __init__(self, max_step: float, method: str = "dopri5", rtol: float = 1e-6, atol: float = 1e-8, max_evaluations: int = 20_000) -> None:
+    def __init__(
+        self,
+        max_step: float,
+        method: str = "dopri5",
+        rtol: float = 1e-6,
+        atol: float = 1e-8,
+        max_evaluations: int = 20_000,
+    ) -> None:
         super().__init__(max_step)
         if method not in METHODS:
-            raise SolverError(f"no adaptive method {method!r}", where="Torchdiffeq", expected=f"one of {', '.join(METHODS)}")
+            raise SolverError(
+                f"no adaptive method {method!r}", where="Torchdiffeq", expected=f"one of {', '.join(METHODS)}"
+            )
         if not (rtol > 0 and atol > 0):
             raise SolverError(f"rtol {rtol}, atol {atol}", where="Torchdiffeq", expected="positive tolerances")
         self.method, self.rtol, self.atol, self.max_evaluations = method, rtol, atol, max_evaluations
@@ -84,7 +93,9 @@ class Torchdiffeq(Solver):
             # step_t: land on the row's end instead of interpolating from a step beyond it. Worst element, not the
             # mean over the batch: a subject's accuracy must not depend on how many easy ones stand beside it.
             options = {"step_t": span[1:], "norm": lambda error: error.abs().max()}
-            solved = odeint(field, state[chosen], span, rtol=self.rtol, atol=self.atol, method=self.method, options=options)[-1]
+            solved = odeint(
+                field, state[chosen], span, rtol=self.rtol, atol=self.atol, method=self.method, options=options
+            )[-1]
         except AssertionError:
             # torchdiffeq's own guard, "underflow in dt": the error is not finite or cannot be met.
             raise _StopError(NON_FINITE) from None
@@ -92,7 +103,9 @@ class Torchdiffeq(Solver):
             raise _StopError(NON_FINITE)
         return torch.where((length > 0).unsqueeze(-1), solved, state[chosen])
 
-    def _field(self, flow: Flow, t: Tensor, length: Tensor, state: Tensor, chosen: Tensor) -> Callable[[Tensor, Tensor], Any]:
+    def _field(
+        self, flow: Flow, t: Tensor, length: Tensor, state: Tensor, chosen: Tensor
+    ) -> Callable[[Tensor, Tensor], Any]:
         """Rows of unlike lengths share the pseudo-time 0..1. The flow knows the whole batch, so it gets a whole one."""
         budget = self.max_evaluations
         whole = state.detach().clone()

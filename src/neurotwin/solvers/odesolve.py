@@ -69,7 +69,9 @@ def odesolve(
     def body(carry: tuple[Tensor, ...], row: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         before, t, *extra = carry
         begun = before if jump is None else jump(t, before, row.jump, static)
-        done = solver.advance(lambda time, inner: vector_field(time, inner, row.control, static), t, row.dt, begun, row.query_at)
+        done = solver.advance(
+            lambda time, inner: vector_field(time, inner, row.control, static), t, row.dt, begun, row.query_at
+        )
         after = done.end
         if update is not None:
             seen = (row.mask > 0).any(-1, keepdim=True)
@@ -100,17 +102,30 @@ def odesolve(
 def _check(state: Tensor, rows: Rows, start: Tensor, static: Tensor, solver: Solver, jump: Jump | None) -> None:
     if torch.compiler.is_exporting():
         if not solver.exportable:
-            raise SolverError(f"{type(solver).__name__} cannot be exported", remedy="train or export with a fixed-step solver, e.g. rk4")
+            raise SolverError(
+                f"{type(solver).__name__} cannot be exported",
+                remedy="train or export with a fixed-step solver, e.g. rk4",
+            )
         return
     if state.ndim != 2 or rows.dt.ndim != 2 or rows.dt.shape[0] != state.shape[0] or rows.dt.shape[1] < 1:
-        raise SolverError(f"state has shape {tuple(state.shape)} and dt {tuple(rows.dt.shape)}", where="odesolve",
-                          expected="state [batch, state] and dt [batch, row >= 1]")  # fmt: skip
+        raise SolverError(
+            f"state has shape {tuple(state.shape)} and dt {tuple(rows.dt.shape)}",
+            where="odesolve",
+            expected="state [batch, state] and dt [batch, row >= 1]",
+        )
     if start.shape != state.shape[:1] or static.shape[0] != state.shape[0]:
-        raise SolverError(f"start has shape {tuple(start.shape)} and static {tuple(static.shape)}", where="odesolve",
-                          expected="start [batch] and static [batch, static]")  # fmt: skip
+        raise SolverError(
+            f"start has shape {tuple(start.shape)} and static {tuple(static.shape)}",
+            where="odesolve",
+            expected="start [batch] and static [batch, static]",
+        )
     longest = rows.dt.max()
     if not longest <= solver.max_step * (1 + 1e-5):
-        raise SolverError(f"a row is {float(longest):g} long", where="odesolve", expected=f"at most max_step = {solver.max_step:g}",
-                          remedy="cut the timeline to the solver's max_step")  # fmt: skip
+        raise SolverError(
+            f"a row is {float(longest):g} long",
+            where="odesolve",
+            expected=f"at most max_step = {solver.max_step:g}",
+            remedy="cut the timeline to the solver's max_step",
+        )
     if jump is None and (rows.jump != 0).any():
         raise SolverError("the rows hold amounts but no jump is given", where="odesolve", remedy="pass jump=")

@@ -26,15 +26,24 @@ class Rows(NamedTuple):
     peek: Tensor
 
     @classmethod
-    def of(cls, timeline: Timeline, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> "Rows":
+    def of(
+        cls, timeline: Timeline, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> "Rows":
         """The rows of a numpy timeline."""
-        return cls(*(torch.as_tensor(np.asarray(getattr(timeline, name)), dtype=dtype, device=device) for name in cls._fields))
+        return cls(
+            *(torch.as_tensor(np.asarray(getattr(timeline, name)), dtype=dtype, device=device) for name in cls._fields)
+        )
 
     @property
     def active(self) -> Tensor:
         """``[batch, 1]`` of a single row: does it do anything at all? Padding does not."""
-        acts = (self.dt > 0) | (self.jump != 0).any(-1) | (self.mask > 0).any(-1)
-        return acts.unsqueeze(-1)
+        return ((self.dt > 0) | self.doses | (self.mask > 0).any(-1)).unsqueeze(-1)
+
+    @property
+    def doses(self) -> Tensor:
+        """``[batch]`` of a single row: is anything given at its start?"""
+        # ONNX Runtime reduces an axis of no channels to nothing at all.
+        return (self.jump != 0).any(-1) if self.jump.shape[-1] else torch.zeros_like(self.dt, dtype=torch.bool)
 
 
 Body = Callable[[tuple[Tensor, ...], Rows], tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]

@@ -3,12 +3,23 @@
 from neurotwin.training.callbacks import Checkpoints, StopWhenBadNumbers
 from neurotwin.training.checkpoint import SafetensorsCheckpoints, read_checkpoint, write_checkpoint
 from neurotwin.training.loss import JointGaussian
-from neurotwin.training.module import SurrogateTraining
+from neurotwin.training.module import SurrogateTraining, probe_parameters
 from neurotwin.training.predict import SurrogatePredictor
 from neurotwin.training.schedule import warmup_cosine
 from neurotwin.training.train import Recipe, load_model, train
 
 __all__ = [
-    "Checkpoints", "JointGaussian", "Recipe", "SafetensorsCheckpoints", "StopWhenBadNumbers", "SurrogatePredictor", "SurrogateTraining", "load_model",
-    "read_checkpoint", "train", "warmup_cosine", "write_checkpoint",
-]  # fmt: skip
+    "Checkpoints",
+    "JointGaussian",
+    "Recipe",
+    "SafetensorsCheckpoints",
+    "StopWhenBadNumbers",
+    "SurrogatePredictor",
+    "SurrogateTraining",
+    "load_model",
+    "probe_parameters",
+    "read_checkpoint",
+    "train",
+    "warmup_cosine",
+    "write_checkpoint",
+]

@@ -1,8 +1,10 @@
 """Checkpoints without pickle: one safetensors file whose metadata holds everything that is not a tensor.
 
-A file is written beside its place, synced, and renamed: it is the old one or the new one, never half of one.
+A file is written beside its place, synced, and renamed: it is the old one or the new one, never half of one. It carries
+the hash of its own content, because safetensors itself would not notice a flipped bit.
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -15,7 +17,7 @@ from safetensors.torch import save_file
 
 from neurotwin.errors import IntegrityError, ResourceError
 
-FORMAT = "neurotwin-checkpoint-1"
+FORMAT = "neurotwin-checkpoint-2"
 
 
 class SafetensorsCheckpoints(CheckpointIO):
@@ -41,14 +43,20 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, draft, metadata={"format": FORMAT, "document": document})
+        save_file(
+            tensors, draft, metadata={"format": FORMAT, "document": document, "sha256": _digest(document, tensors)}
+        )
         with draft.open("rb") as written:
             os.fsync(written.fileno())
         draft.replace(path)
     except (OSError, SafetensorError) as error:
         draft.unlink(missing_ok=True)
-        raise ResourceError("the checkpoint could not be written", where=str(path), expected="room on the disk and permission",
-                            remedy=f"the earlier checkpoint is whole ({type(error).__name__})") from None  # fmt: skip
+        raise ResourceError(
+            "the checkpoint could not be written",
+            where=str(path),
+            expected="room on the disk and permission",
+            remedy=f"the earlier checkpoint is whole ({type(error).__name__})",
+        ) from None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -58,12 +66,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             metadata = file.metadata() or {}
             if metadata.get("format") != FORMAT:
                 raise IntegrityError("not a checkpoint of this program", where=str(path), expected=FORMAT)
-            content = _decode(json.loads(metadata["document"]), file)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - the file is no mapping
+        if _digest(metadata["document"], tensors) != metadata["sha256"]:
+            raise IntegrityError(
+                "the checkpoint does not match its hash", where=str(path), remedy="resume from an older one"
+            )
+        content = _decode(json.loads(metadata["document"]), tensors)
     except FileNotFoundError:
         raise IntegrityError("no such checkpoint", where=str(path)) from None
-    except (SafetensorError, json.JSONDecodeError, KeyError, OSError):
-        raise IntegrityError("the checkpoint is truncated or damaged", where=str(path), remedy="resume from an older one") from None
+    except (SafetensorError, ValueError, KeyError, OSError):
+        raise IntegrityError(
+            "the checkpoint is truncated or damaged", where=str(path), remedy="resume from an older one"
+        ) from None
     return dict(content)
+
+
+def _digest(document: str, tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(document.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _encode(item: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -84,13 +107,13 @@ def _encode(item: Any, tensors: dict[str, torch.Tensor]) -> Any:
     raise TypeError(f"a checkpoint holds a {type(item).__name__}; only tensors and plain data can be written")
 
 
-def _decode(item: Any, file: Any) -> Any:
+def _decode(item: Any, tensors: dict[str, torch.Tensor]) -> Any:
     if not isinstance(item, dict):
         return item
     kind, content = next(iter(item.items()))
     if kind == "tensor":
-        return file.get_tensor(content)
+        return tensors[content]
     if kind == "map":
-        return {_decode(key, file): _decode(value, file) for key, value in content}
-    values = [_decode(value, file) for value in content]
+        return {_decode(key, tensors): _decode(value, tensors) for key, value in content}
+    values = [_decode(value, tensors) for value in content]
     return tuple(values) if kind == "tuple" else values

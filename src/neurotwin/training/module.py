@@ -4,12 +4,18 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from neurotwin.data import Batch
 from neurotwin.errors import SolverError
 from neurotwin.models import Prediction, Surrogate
+
+
+def probe_parameters() -> list[nn.Parameter]:
+    """Parameters that an optimizer's constructor can be tried on."""
+    return [nn.Parameter(torch.zeros(1))]
 
 
 class SurrogateTraining(pl.LightningModule):
@@ -24,31 +30,43 @@ class SurrogateTraining(pl.LightningModule):
         optimizer: takes the parameters.
         scheduler: takes the optimizer and the number of steps; None keeps the rate.
         max_failed: fraction.
+        seed: of what a step draws at random (dropout).
     """
 
     def __init__(
-        self, model: Surrogate, loss: nn.Module, optimizer: Callable[[Iterable[Any]], torch.optim.Optimizer],
-        scheduler: Callable[..., Any] | None = None, max_failed: float = 0.01,
-    ) -> None:  # fmt: skip
+        self,
+        model: Surrogate,
+        loss: nn.Module,
+        optimizer: Callable[[Iterable[Any]], torch.optim.Optimizer],
+        scheduler: Callable[..., Any] | None = None,
+        max_failed: float = 0.01,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         self.model, self.loss = model, loss
         self.make_optimizer, self.make_scheduler, self.max_failed = optimizer, scheduler, max_failed
-        self.seen, self.failed = 0, 0
+        self.seen, self.failed, self.seed = 0, 0, seed
 
     def forward(self, batch: Batch) -> Prediction:
         """The forecast of a batch."""
         fresh = torch.ones_like(batch.start)
-        blank = torch.zeros(len(batch.start), self.model.state_size, dtype=batch.static.dtype, device=batch.static.device)
+        blank = torch.zeros(
+            len(batch.start), self.model.state_size, dtype=batch.static.dtype, device=batch.static.device
+        )
         state = self.model.assimilate(blank, fresh, batch.start, batch.static, batch.static_mask, batch.history)
         return self.model.forecast(state, batch.plan)
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
+    def training_step(self, batch: Batch, index: int) -> Tensor | None:
+        # A random stream for each step, so that a resumed run draws what an uninterrupted one does.
+        stream = np.random.SeedSequence((self.seed, self.current_epoch, index))
+        torch.manual_seed(int(stream.generate_state(1)[0]))
         per_subject, _ = self._score(batch)
-        finite = torch.isfinite(per_subject)
-        self.seen += len(finite)
-        if not finite.all():
+        self.seen += len(per_subject)
+        while not (finite := torch.isfinite(per_subject)).all():
             # A subject that blew up poisons the gradient of shared weights even with weight 0: solve without it.
             self._count_failures(batch.subject[~finite])
+            if not finite.any():
+                return None
             batch = batch.take(finite)
             per_subject, _ = self._score(batch)
         loss = per_subject.sum() / batch.mask.sum()
@@ -63,12 +81,21 @@ class SurrogateTraining(pl.LightningModule):
         self.log("validation/loss", per_subject.sum() / size, batch_size=size, prog_bar=True)
         self.log("validation/absolute_error", error.sum() / size, batch_size=size)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["subjects"] = {"seen": self.seen, "failed": self.failed}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.seen, self.failed = (checkpoint.get("subjects", {}).get(name, 0) for name in ("seen", "failed"))
+
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())
         if self.make_scheduler is None:
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer, steps), "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer, steps), "interval": "step"},
+        }
 
     def _score(self, batch: Batch) -> tuple[Tensor, Prediction]:
         prediction = self(batch)
@@ -80,6 +107,8 @@ class SurrogateTraining(pl.LightningModule):
         self.log("train/failed_subjects", float(self.failed), reduce_fx="max")
         if self.failed > max(1, self.max_failed * self.seen):
             raise SolverError(
-                f"{self.failed} of {self.seen} subjects had a loss that is not finite", where=f"cohort rows {subjects.tolist()[:10]}",
-                expected=f"at most {self.max_failed:.0%}", remedy="lower the learning rate or the solver's max_step",
-            )  # fmt: skip
+                f"{self.failed} of {self.seen} subjects had a loss that is not finite",
+                where=f"cohort rows {subjects.tolist()[:10]}",
+                expected=f"at most {self.max_failed:.0%}",
+                remedy="lower the learning rate or the solver's max_step",
+            )

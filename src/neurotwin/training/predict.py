@@ -20,7 +20,10 @@ class SurrogatePredictor:
 
     def __call__(self, episodes: Episodes) -> Forecast:
         """See `neurotwin.episodes.Forecast`."""
-        parts = [self._answer(episodes.take(np.arange(first, min(first + CHUNK, len(episodes))))) for first in range(0, len(episodes), CHUNK)]
+        parts = [
+            self._answer(episodes.take(np.arange(first, min(first + CHUNK, len(episodes)))))
+            for first in range(0, len(episodes), CHUNK)
+        ]
         quantiles, draws = (np.concatenate(column) for column in zip(*parts, strict=True))
         ok = np.isfinite(quantiles).all(axis=(1, 2))
         return Forecast(np.array(LEVELS), quantiles, draws if self.model.n_draws > 1 else None, ok)
@@ -28,7 +31,10 @@ class SurrogatePredictor:
     def _answer(self, episodes: Episodes) -> tuple[np.ndarray, np.ndarray]:
         model, step = self.model, self.model.solver.max_step
         history, plan = episodes.history(step), episodes.plan(step)
-        start, static, mask = (torch.as_tensor(array, dtype=torch.float32) for array in (history.start, episodes.static, episodes.static_mask))
+        start, static, mask = (
+            torch.as_tensor(array, dtype=torch.float32)
+            for array in (history.start, episodes.static, episodes.static_mask)
+        )
         with torch.no_grad():
             blank = torch.zeros(len(episodes), model.state_size)
             state = model.assimilate(blank, torch.ones_like(start), start, static, mask, Rows.of(history))

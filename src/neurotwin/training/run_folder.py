@@ -1,5 +1,6 @@
 """The folder of a training run: what is in it, who holds it, and how it is read back."""
 
+import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from neurotwin.errors import ConfigError, IntegrityError, OutputInUseError
+from neurotwin.errors import ConfigError, IntegrityError, OutputInUseError, ResourceError, SchemaError
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
 
 CONFIG, SCHEMA, SCALING, DATA, METRICS = "config.yaml", "schema.json", "scaling.json", "data.json", "metrics.json"
+LOG = "metrics.csv"
 CHECKPOINTS, BEST, LAST = "checkpoints", "best.safetensors", "last.safetensors"
 
 
@@ -25,10 +27,17 @@ def held(folder: Path) -> Iterator[None]:
         lock = FileLock(folder / ".lock")
         lock.acquire(timeout=0)
     except Timeout:
-        raise OutputInUseError("another run holds the output folder", where=str(folder), remedy="choose another paths.output_dir or wait") from None
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise ConfigError(f"the output folder cannot be used ({type(error).__name__})", where=str(folder),
-                          expected="a folder that can be written") from None  # fmt: skip
+        raise OutputInUseError(
+            "another run holds the output folder", where=str(folder), remedy="choose another paths.output_dir or wait"
+        ) from None
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise ResourceError("the disk is full", where=str(folder), remedy="make room and run again") from None
+        raise ConfigError(
+            f"the output folder cannot be used ({type(error).__name__})",
+            where=str(folder),
+            expected="a folder that can be written",
+        ) from None
     try:
         yield
     finally:
@@ -43,6 +52,34 @@ def write_setting(folder: Path, config: dict[str, Any], schema: Schema, scaling:
     write_json(folder / DATA, data)
 
 
+def check_same_run(folder: Path, config: dict[str, Any], scaling: Scaling, data: dict[str, Any]) -> None:
+    """Raises ConfigError unless the folder's run had this model and data: only then can it be gone on with."""
+    before, (_, fitted, card) = read_config(folder), read_setting(folder)
+    changed = [
+        name
+        for name, one, other in (
+            ("model", before.get("model"), config.get("model")),
+            ("cohort", card["sha256"], data["sha256"]),
+            ("rotation", card["rotation"], data["rotation"]),
+            ("scaling", fitted, scaling),
+        )
+        if one != other
+    ]
+    if changed:
+        raise ConfigError(
+            f"the run was started with another {' and '.join(changed)}",
+            where=str(folder),
+            remedy="resume with what it was started with, or choose another paths.output_dir",
+        )
+
+
+def keep_log(folder: Path) -> None:
+    """Put the metrics logged so far aside: Lightning's CSV logger begins a new file, and would delete them."""
+    if (log := folder / LOG).is_file():
+        number = next(number for number in range(1, 1_000_000) if not (folder / f"metrics.{number}.csv").exists())
+        log.rename(folder / f"metrics.{number}.csv")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON at once."""
     draft = path.with_name(f".{path.name}")
@@ -53,7 +90,12 @@ def write_json(path: Path, content: Any) -> None:
 def read_config(folder: Path) -> dict[str, Any]:
     """The resolved configuration of a run. Raises IntegrityError when the folder holds no whole run."""
     if not (folder / CONFIG).is_file():
-        raise ConfigError("no training run here", where=str(folder), expected=f"a folder with {CONFIG}", remedy="train one: neurotwin train")
+        raise ConfigError(
+            "no training run here",
+            where=str(folder),
+            expected=f"a folder with {CONFIG}",
+            remedy="train one: neurotwin train",
+        )
     try:
         return dict(yaml.safe_load((folder / CONFIG).read_text()))
     except (yaml.YAMLError, TypeError, ValueError):
@@ -66,5 +108,5 @@ def read_setting(folder: Path) -> tuple[Schema, Scaling, dict[str, Any]]:
         schema = Schema.parse(json.loads((folder / SCHEMA).read_text()), where=str(folder / SCHEMA))
         scaling = Scaling.from_dict(json.loads((folder / SCALING).read_text()))
         return schema, scaling, dict(json.loads((folder / DATA).read_text()))
-    except (OSError, json.JSONDecodeError, TypeError, ValueError):
+    except (OSError, TypeError, ValueError, AttributeError, SchemaError):
         raise IntegrityError("the run's schema, scaling or data card cannot be read", where=str(folder)) from None

@@ -1,20 +1,25 @@
 """Train one surrogate and leave a run folder."""
 
+import logging
+import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.loggers import Logger
 
 from neurotwin import __version__
 from neurotwin.cohort import read_manifest
 from neurotwin.data import CohortData
-from neurotwin.errors import ConfigError, SolverError
+from neurotwin.errors import ConfigError, IntegrityError, SolverError
 from neurotwin.models import Surrogate
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
@@ -49,70 +54,142 @@ def train(recipe: Recipe) -> dict[str, Any]:
 
     Raises:
         OutputInUseError: another run holds the folder.
-        ConfigError: the folder holds a run and ``resume`` was not asked for, or a device is not there.
+        ConfigError: the folder holds a run and ``resume`` was not asked for, or one of other data or another model, or
+            a device is not there.
+        IntegrityError: the checkpoint to resume from is damaged.
         SolverError: too many subjects cannot be solved, or the loss is not finite.
     """
-    with run_folder.held(recipe.output_dir):
-        last = recipe.output_dir / run_folder.CHECKPOINTS / run_folder.LAST
-        if last.exists() and not recipe.resume:
-            raise ConfigError("the output folder holds a run already", where=str(recipe.output_dir), remedy="add resume=true, or choose another paths.output_dir")
-        return _train(recipe, last if recipe.resume and last.exists() else None)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # devices found, tips, reasons to stop
+    try:
+        # Whatever can be refused is refused before anything is written.
+        module, trainer, scaling = _prepare(recipe)
+        with run_folder.held(recipe.output_dir):
+            last = recipe.output_dir / run_folder.CHECKPOINTS / run_folder.LAST
+            if last.exists() and not recipe.resume:
+                raise ConfigError(
+                    "the output folder holds a run already",
+                    where=str(recipe.output_dir),
+                    remedy="add resume=true, or choose another paths.output_dir",
+                )
+            return _train(recipe, module, trainer, scaling, last if last.exists() else None)
+    finally:
+        _finish_trackers()
 
 
 def load_model(folder: Path, factory: ModelFactory, checkpoint: str = run_folder.BEST) -> Surrogate:
-    """The trained model of a run, in evaluation mode."""
+    """The trained model of a run, in evaluation mode.
+
+    Raises:
+        IntegrityError: its weights do not fit or are not finite.
+    """
     schema, scaling, _ = run_folder.read_setting(folder)
     model = factory(schema, scaling)
-    content = read_checkpoint(folder / run_folder.CHECKPOINTS / checkpoint)
-    weights = {name.removeprefix("model."): value for name, value in content["state_dict"].items() if name.startswith("model.")}
-    model.load_state_dict(weights)
+    path = folder / run_folder.CHECKPOINTS / checkpoint
+    content = read_checkpoint(path)
+    try:
+        weights = {
+            name.removeprefix("model."): value
+            for name, value in content["state_dict"].items()
+            if name.startswith("model.")
+        }
+        model.load_state_dict(weights)
+    except (KeyError, AttributeError, RuntimeError):
+        raise IntegrityError(
+            "the checkpoint's weights do not fit the run's model", where=str(path), remedy="train again"
+        ) from None
+    if not all(bool(torch.isfinite(weight).all()) for weight in weights.values()):
+        raise IntegrityError(
+            "the checkpoint holds weights that are not finite", where=str(path), remedy="train again"
+        ) from None
     return model.eval()
 
 
-def _train(recipe: Recipe, checkpoint: Path | None) -> dict[str, Any]:
+def _prepare(recipe: Recipe) -> tuple[SurrogateTraining, pl.Trainer, Scaling]:
+    """Everything up to the fit, in memory."""
     pl.seed_everything(recipe.seed, verbose=False)
     cohort = recipe.data.cohort
     scaling = recipe.data.scaling()
+    for part in (recipe.data.train_part, recipe.data.validation_part):
+        part()
     model = recipe.model(cohort.schema, scaling)
     recipe.data.max_step = model.solver.max_step
-    run_folder.write_setting(recipe.output_dir, recipe.config, cohort.schema, scaling, _data_card(recipe))
-    module = SurrogateTraining(model, recipe.loss, recipe.optimizer, recipe.scheduler)
+    module = SurrogateTraining(model, recipe.loss, recipe.optimizer, recipe.scheduler, seed=recipe.seed)
     trainer = recipe.trainer(
-        callbacks=list(recipe.callbacks), logger=list(recipe.loggers) or False, plugins=[SafetensorsCheckpoints()],
-        default_root_dir=str(recipe.output_dir), reload_dataloaders_every_n_epochs=1,
-    )  # fmt: skip
+        callbacks=list(recipe.callbacks),
+        logger=list(recipe.loggers) or False,
+        plugins=[SafetensorsCheckpoints()],
+        default_root_dir=str(recipe.output_dir),
+        reload_dataloaders_every_n_epochs=1,
+        enable_progress_bar=any(isinstance(item, ProgressBar) for item in recipe.callbacks),
+    )
+    return module, trainer, scaling
+
+
+def _train(
+    recipe: Recipe, module: SurrogateTraining, trainer: pl.Trainer, scaling: Scaling, checkpoint: Path | None
+) -> dict[str, Any]:
+    card = _data_card(recipe)
+    if checkpoint:
+        run_folder.check_same_run(recipe.output_dir, recipe.config, scaling, card)
+        run_folder.keep_log(recipe.output_dir)
+    run_folder.write_setting(recipe.output_dir, recipe.config, recipe.data.cohort.schema, scaling, card)
     begun = time.monotonic()
     with warnings.catch_warnings():
         # Advice that does not apply: batches are made by numpy in the main process, which is fast enough.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*fewer than|.*smaller than the logging interval.*")
-        trainer.fit(module, datamodule=recipe.data, ckpt_path=str(checkpoint) if checkpoint else None)
+        # The run folder holds the configuration before the loggers open it.
+        warnings.filterwarnings("ignore", message=".*logs directory .* exists and is not empty.*")
+        try:
+            trainer.fit(module, datamodule=recipe.data, ckpt_path=str(checkpoint) if checkpoint else None)
+        except MisconfigurationException as error:
+            raise ConfigError(str(error).strip().splitlines()[0], where="trainer or callbacks") from None
     if trainer.interrupted:
         raise KeyboardInterrupt
     metrics = _metrics(trainer, module, time.monotonic() - begun)
     if trainer.is_global_zero:
         run_folder.write_json(recipe.output_dir / run_folder.METRICS, metrics)
-    if metrics["best_validation_loss"] is None and not trainer.fast_dev_run:
-        raise SolverError("the validation loss was never finite", where=str(recipe.output_dir), remedy="lower the learning rate")
+    if metrics["best_validation_loss"] is None and not getattr(trainer, "fast_dev_run", False):
+        raise SolverError(
+            "the validation loss was never finite", where=str(recipe.output_dir), remedy="lower the learning rate"
+        )
     return metrics
 
 
+def _finish_trackers() -> None:
+    """Close a wandb run: the next trial of a sweep in this process would otherwise go on in it."""
+    if (wandb := sys.modules.get("wandb")) is not None and getattr(wandb, "run", None) is not None:
+        wandb.finish()
+
+
 def _metrics(trainer: pl.Trainer, module: SurrogateTraining, seconds: float) -> dict[str, Any]:
-    best = next((float(item.best_model_score) for item in trainer.callbacks
-                 if isinstance(item, Checkpoints) and item.best_model_score is not None), None)  # fmt: skip
+    best = next(
+        (
+            float(item.best_model_score)
+            for item in trainer.checkpoint_callbacks
+            if isinstance(item, Checkpoints) and item.best_model_score is not None
+        ),
+        None,
+    )
     return {
-        "best_validation_loss": best, "epochs": trainer.current_epoch, "steps": trainer.global_step,
-        "parameters": sum(item.numel() for item in module.model.parameters()), "failed_subjects": module.failed,
-        "seconds": round(seconds, 2), "versions": {"neurotwin": __version__, "torch": torch.__version__, "lightning": pl.__version__},
-    }  # fmt: skip
+        "best_validation_loss": best,
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "parameters": sum(item.numel() for item in module.model.parameters()),
+        "failed_subjects": module.failed,
+        "seconds": round(seconds, 2),
+        "versions": {"neurotwin": __version__, "torch": torch.__version__, "lightning": version("lightning")},
+    }
 
 
 def _data_card(recipe: Recipe) -> dict[str, Any]:
     manifest = read_manifest(recipe.data.folder)
     parts = {name: recipe.data.cohort.part(name, recipe.data.rotation) for name in ("train", "validation", "test")}
     return {
-        "cohort": str(recipe.data.folder.resolve()), "sha256": manifest["sha256"], "provenance": manifest["provenance"],
-        "rotation": recipe.data.rotation, "subjects": {name: len(part) for name, part in parts.items()},
+        "cohort": str(recipe.data.folder.resolve()),
+        "sha256": manifest["sha256"],
+        "provenance": manifest["provenance"],
+        "rotation": recipe.data.rotation,
+        "subjects": {name: len(part) for name, part in parts.items()},
         "observations": {name: len(part.observations) for name, part in parts.items()},
-    }  # fmt: skip
+    }

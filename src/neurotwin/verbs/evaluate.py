@@ -35,8 +35,8 @@ def evaluate_run(
     """
     if part not in ("train", "validation", "test"):
         raise ConfigError(f"part {part!r}", where="--part", expected="train, validation or test")
-    _check_same_data(run, others)
     config = read_config(run)
+    _check_same_data(run, others)
     data = data_of(config)
     train, asked = data.cohort.part("train", data.rotation), data.cohort.part(part, data.rotation)  # type: ignore[arg-type]
     predictors: dict[str, Any] = {

@@ -1,0 +1,94 @@
+"""Every YAML of the configuration tree composes, and what it names can be built."""
+
+import pytest
+import yaml
+
+from neurotwin import compose
+from neurotwin.paths import conf_dir
+from neurotwin.recipes import data_of, model_factory, recipe_of
+from neurotwin.scaling import Scaling
+from neurotwin.solvers import Solver
+
+CONF = conf_dir()
+GIVEN = ("data.cohort=somewhere", "paths.output_dir=nowhere")
+SIMULATION = ("simulator", "population", "protocol")
+APART = ("source",)
+"""Groups that are no part of a composed configuration: `neurotwin ingest` reads them."""
+
+
+def choices(group):
+    return sorted(path.relative_to(CONF / group).with_suffix("").as_posix() for path in (CONF / group).rglob("*.yaml"))
+
+
+def all_choices():
+    groups = sorted({path.relative_to(CONF).parts[0] for path in CONF.rglob("*.yaml") if path.parent != CONF})
+    return [
+        pytest.param(group, choice, id=f"{group}={choice}")
+        for group in groups
+        if group not in APART
+        for choice in choices(group)
+    ]
+
+
+def override(group, choice):
+    return f"solver@model.solver={choice}" if group == "solver" else f"{group}={choice}"
+
+
+@pytest.mark.parametrize(("group", "choice"), all_choices())
+def test_each_choice_of_each_group_composes_and_builds(group, choice, tmp_path):
+    if group in SIMULATION:
+        config = compose.compose("simulate", [override(group, choice)])
+        assert compose.build(config[group], group) is not None
+        return
+    config = compose.compose("train", [*GIVEN, override(group, choice)])
+    recipe = recipe_of(config)
+    assert recipe.output_dir.name == "nowhere" and recipe.seed == config["seed"]
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("choice", choices("experiment"))
+def test_experiments_may_override_anything_and_still_compose(choice):
+    config = compose.compose(
+        "train", [*GIVEN, f"experiment={choice}", "trainer.max_epochs=1", "model.solver.max_step=0.5"]
+    )
+    assert (
+        config["trainer"]["max_epochs"] == 1
+        and config["model"]["solver"]["max_step"] == 0.5
+        and config["name"] == choice
+    )
+
+
+@pytest.mark.parametrize("choice", choices("model"))
+def test_each_model_is_built_from_a_schema(choice):
+    from toys import toy_cohort
+
+    cohort = toy_cohort(20)
+    model = model_factory(compose.compose("train", [*GIVEN, f"model={choice}"]))(cohort.schema, Scaling.fit(cohort))
+    assert model.n_obs == 2 and model.n_control == 2 and isinstance(model.solver, Solver)
+
+
+@pytest.mark.parametrize("choice", choices("solver"))
+def test_each_solver_is_built_with_its_step(choice):
+    found = compose.build(
+        compose.compose("train", [*GIVEN, f"solver@model.solver={choice}", "model.solver.max_step=0.25"])["model"][
+            "solver"
+        ],
+        "solver",
+    )
+    assert isinstance(found, Solver) and found.max_step == 0.25
+
+
+@pytest.mark.parametrize("choice", choices("source"))
+def test_each_source_is_readable(choice):
+    content = yaml.safe_load((CONF / "source" / f"{choice}.yaml").read_text())
+    assert content["name"] == choice and content["variables"] and content["tables"]
+
+
+def test_the_data_section_is_built_without_touching_the_disk():
+    assert data_of(compose.compose("train", [*GIVEN, "data.batch_size=7"])).how["batch_size"] == 7
+
+
+def test_every_yaml_says_something_and_no_tab():
+    for path in CONF.rglob("*.yaml"):
+        text = path.read_text()
+        assert yaml.safe_load(text) is not None and "\t" not in text, path

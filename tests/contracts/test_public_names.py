@@ -1,0 +1,42 @@
+"""The public names of each package: a change here is a change for users, so it is made on purpose."""
+
+import importlib
+
+import pytest
+
+PUBLIC = {
+    "neurotwin.data": """
+        Batch CohortData EpisodeBatches random_batch random_cuts
+    """,
+    "neurotwin.evaluation": """
+        Difference Estimate EvaluationReport Locf Metric PopulationMean Reliability Score calibrated
+        choose_cuts cross_validate evaluate fit_calibration print_report random_cuts score
+        with_measured_coverage
+    """,
+    "neurotwin.export": """
+        Exported Source export_bundle
+    """,
+    "neurotwin.models": """
+        LEVELS Gru NeuralOde Prediction Surrogate joint_gaussian_nll
+    """,
+    "neurotwin.runtime": """
+        INPUT_FAULTS PatientDocument PlanDocument Predictor Reason Twin check_order parse_document
+        read_document schemas
+    """,
+    "neurotwin.solvers": """
+        NON_FINITE OK STEP_BUDGET Bosh3 Dopri5 Euler FixedStep Heun Midpoint Rk4 Rows Solution
+        Solver Torchdiffeq odesolve over_rows
+    """,
+    "neurotwin.training": """
+        Checkpoints JointGaussian Recipe SafetensorsCheckpoints StopWhenBadNumbers
+        SurrogatePredictor SurrogateTraining load_model probe_parameters read_checkpoint train
+        warmup_cosine write_checkpoint
+    """,
+}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_public_names_are_these(name):
+    module = importlib.import_module(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name].split())
+    assert all(hasattr(module, item) for item in module.__all__)

@@ -1,0 +1,159 @@
+"""Bundles: nothing but what was released is ever loaded."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from neurotwin.bundle import MANIFEST, OPERATORS, Bundle, strict_json
+from neurotwin.errors import ArtefactError, BundleError, IntegrityError
+
+
+@pytest.fixture
+def folder(node_bundle, copy_of):
+    return copy_of(node_bundle)
+
+
+def edit(folder, change):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    change(manifest)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+
+def rename(old, new):
+    return lambda manifest: manifest["files"].update({new: manifest["files"].pop(old)})
+
+
+def test_a_bundle_knows_itself(node_bundle):
+    bundle = Bundle.load(node_bundle)
+    assert (bundle.name, bundle.version) == ("toy_node", "0.1.0") and len(bundle.sha256) == 64
+    assert set(bundle.graphs) == {"assimilate.onnx", "forecast.onnx"}
+
+
+def test_one_changed_byte_in_any_file_is_refused(folder):
+    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
+        content = path.read_bytes()
+        for spoiled in (content[:-2], content + b"x", b"", bytes([content[0] ^ 1]) + content[1:]):
+            path.write_bytes(spoiled)
+            with pytest.raises(ArtefactError):
+                Bundle.load(folder)
+        path.write_bytes(content)
+    Bundle.load(folder)
+
+
+def test_random_bit_flips_are_all_refused(folder):
+    rng = np.random.default_rng(0)
+    paths = sorted(item for item in folder.rglob("*") if item.is_file() and item.name != MANIFEST)
+    weights = np.array([path.stat().st_size for path in paths], dtype=float)
+    for _ in range(300):
+        path = paths[rng.choice(len(paths), p=weights / weights.sum())]
+        content = path.read_bytes()
+        place, bit = int(rng.integers(len(content))), 1 << int(rng.integers(8))
+        path.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
+        with pytest.raises(IntegrityError):
+            Bundle.load(folder)
+        path.write_bytes(content)
+
+
+def test_extra_and_missing_files_are_refused(folder):
+    (folder / "training" / "extra.txt").write_text("x")
+    with pytest.raises(BundleError, match="does not name"):
+        Bundle.load(folder)
+    (folder / "training" / "extra.txt").unlink()
+    (folder / "LICENSE").unlink()
+    with pytest.raises(BundleError, match="no such file"):
+        Bundle.load(folder)
+
+
+def test_no_bundle_there(tmp_path):
+    for path in (tmp_path, tmp_path / "nothing", __file__):
+        with pytest.raises(BundleError, match="no such bundle"):
+            Bundle.load(path)
+
+
+@pytest.mark.parametrize("kind", ["symbolic link", "hard link", "pipe", "folder"])
+def test_only_plain_files_are_read(folder, tmp_path, kind):
+    path = folder / "LICENSE"
+    moved = tmp_path / "elsewhere"
+    path.rename(moved)
+    make = {
+        "symbolic link": lambda: path.symlink_to(moved),
+        "hard link": lambda: path.hardlink_to(moved),
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+    }
+    make[kind]()
+    with pytest.raises(BundleError, match="plain file"):
+        Bundle.load(folder)
+
+
+def test_a_linked_folder_is_refused(folder, tmp_path):
+    (folder / "training").rename(tmp_path / "elsewhere")
+    (folder / "training").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BundleError, match="does not name"):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../LICENSE", "/etc/passwd", "a/../../b", "./LICENSE", "a//b", "", ".", "a\0b", "C:\\x", "\ud800", "x" * 300],
+)
+def test_names_that_lead_astray_are_refused(folder, name):
+    edit(folder, rename("LICENSE", name))
+    with pytest.raises(BundleError, match="malformed"):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": True}, "schema_version"),
+        ({"schema_version": "1"}, "schema_version"),
+        ({"operators": ["Add", "Loop"]}, "Loop"),
+        ({"operators": ["Add", "com.evil::Add"]}, "evil"),
+        ({"operators": "Add"}, "not a list"),
+        ({"name": "../x"}, "malformed name"),
+        ({"name": 7}, "malformed name"),
+        ({"version": "1"}, "malformed version"),
+        ({"files": []}, "malformed"),
+        ({"files": {}}, "no LICENSE"),
+        ({"files": {"LICENSE": {"sha256": "0" * 64, "bytes": 10**30}}}, "no MODEL_CARD"),
+    ],
+)
+def test_manifests_that_say_the_wrong_thing(folder, changes, match):
+    edit(folder, lambda manifest: manifest.update(changes))
+    with pytest.raises(BundleError, match=match):
+        Bundle.load(folder)
+
+
+def test_huge_sizes_are_refused_before_anything_is_read(folder):
+    edit(folder, lambda manifest: manifest["files"]["LICENSE"].update(bytes=10**12))
+    with pytest.raises(BundleError, match="too large"):
+        Bundle.load(folder)
+    edit(folder, lambda manifest: manifest["files"]["LICENSE"].update(bytes=-1))
+    with pytest.raises(BundleError, match="malformed"):
+        Bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "[1]", '{"a": Infinity}', '{"a": 1e999}', '{"a": 1, "a": 2}', "{", "", "[" * 100_000, '{"a": NaN}']
+)
+def test_a_manifest_that_is_no_strict_json(folder, text):
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(ArtefactError):
+        Bundle.load(folder)
+    (folder / MANIFEST).write_bytes(text.encode("utf-16"))
+    with pytest.raises(ArtefactError):
+        Bundle.load(folder)
+
+
+def test_strict_json_takes_text_and_utf8_only():
+    assert strict_json(b'{"a": [1, 2.5]}') == {"a": [1, 2.5]} == strict_json('{"a": [1, 2.5]}')
+    with pytest.raises(ValueError):
+        strict_json('{"a": 1}'.encode("utf-16"))
+
+
+def test_no_control_flow_is_on_the_list():
+    assert not OPERATORS & {"Loop", "If", "Optional", "SequenceMap", "PyOp"}

@@ -13,7 +13,7 @@ from neurotwin.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MADE_LATER = ("docs/images/demo.png",)  # a picture of the demonstration's report
+MADE_LATER: tuple[str, ...] = ()  # pictures of what is still to be made
 TEXT = {str(page.relative_to(ROOT)): page.read_text() for page in PAGES}
 COMMAND = typer.main.get_command(app)
 PLACEHOLDERS = re.compile(r"KEY=|GROUP=|NAME|DIR\b|searchpath|lrr")

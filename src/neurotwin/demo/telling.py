@@ -76,7 +76,7 @@ def _compare(test: Cohort, predictor: Predictor, story: Story, examples: Path) -
     variable = next(item for item in test.schema.variables if item.name == story.variable)
     past = [row for row in patient["observations"] if row["variable"] == story.variable]
     return PlanComparison(
-        title="One patient, two plans",
+        title="a held-out patient",
         variable=story.variable,
         unit=variable.unit,
         time_unit=test.schema.time_unit,

@@ -11,7 +11,7 @@ TREES = {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text()) for p
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60
 """Lines; of a function without its signature and docstring."""
 LONGER_FILES: dict[str, int] = {}
-"""File -> most lines. The cutting of time is one thought and stays in one file."""
+"""File -> most lines, for those that have a reason to be longer."""
 PRINTERS = ("cli.py", "train.py", "verbs/", "demo/", "compose.py", "__main__.py")
 ORDER = ("t", "dt", "state", "control", "static")
 

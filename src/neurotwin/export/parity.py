@@ -17,6 +17,7 @@ from neurotwin.timeline import Timeline, build_timeline
 Arrays = dict[str, NDArray[np.float32]]
 TOLERANCE = 1e-5
 ROWS = (1, 2, 3, 7, 20, 60, 150, 400)
+SHARES = (0.15, 0.15, 0.15, 0.2, 0.2, 0.1, 0.04, 0.01)  # long ones cost most and one of them is always there
 
 
 class TimelineSource:
@@ -180,7 +181,7 @@ def _sizes(rng: np.random.Generator, count: int) -> Iterator[tuple[int, int]]:
         done += size
         yield size, n_events
     while done < count:
-        n_events = int(rng.choice(ROWS))
+        n_events = int(rng.choice(ROWS, p=SHARES))
         size = int(rng.integers(1, 65)) if n_events < 100 else int(rng.integers(1, 5))
         done += size
         yield size, n_events

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neurotwin.bundle import MANIFEST, OPERATORS, Bundle, strict_json
-from neurotwin.errors import ArtefactError, BundleError, IntegrityError
+from neurotwin.errors import ArtefactError, BundleError, InputError, IntegrityError
 
 
 @pytest.fixture
@@ -67,9 +67,11 @@ def test_extra_and_missing_files_are_refused(folder):
 
 
 def test_no_bundle_there(tmp_path):
-    for path in (tmp_path, tmp_path / "nothing", __file__):
-        with pytest.raises(BundleError, match="no such bundle"):
+    for path in (tmp_path / "nothing", __file__):
+        with pytest.raises(InputError, match="no such bundle"):
             Bundle.load(path)
+    with pytest.raises(BundleError, match="no such bundle"):
+        Bundle.load(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["symbolic link", "hard link", "pipe", "folder"])

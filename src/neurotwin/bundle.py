@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from neurotwin.errors import BundleError, IntegrityError
+from neurotwin.errors import BundleError, InputError, IntegrityError
 
 SCHEMA_VERSION = 1
 MANIFEST, SIGNATURE, CALIBRATION, GOLDEN = "manifest.json", "signature.json", "calibration.json", "golden.json"
@@ -82,8 +82,11 @@ class Bundle:
         Raises:
             BundleError: a folder, file or field that should be there is not, or a file that should not be there is.
             IntegrityError: a file does not match its recorded hash.
+            InputError: there is no such folder.
         """
         path = Path(path)
+        if not path.is_dir():
+            raise InputError("no such bundle", where=str(path), expected="a folder made by `neurotwin export`")
         raw = _read_file(path, MANIFEST)
         manifest = _parse(raw, MANIFEST)
         recorded = _check_manifest(manifest)

@@ -139,6 +139,12 @@ def test_order(patient):
             check_order(parse_document(PatientDocument, {**patient, "observations": observations}, ""))
 
 
+def test_a_treatment_before_time_zero_is_disorder(patient):
+    patient["treatments"] = [{**patient["treatments"][0], "t": -1.0}]
+    with pytest.raises(DocumentError, match=r"before time 0; at patient: treatments\.0\.t"):
+        check_order(parse_document(PatientDocument, patient, ""))
+
+
 def test_schemas_are_those_of_what_is_parsed():
     found = schemas()
     json.dumps(found, allow_nan=False)

@@ -158,7 +158,8 @@ def read_document(kind: type[Document], path: Path) -> Document:
 
 
 def check_order(patient: PatientDocument) -> None:
-    """Raises DocumentError unless times rise and no variable stands twice at one instant (before or after its doses).
+    """Raises DocumentError unless times rise, no treatment begins before time 0, and no variable stands twice at one
+    instant (before or after its doses).
 
     `Twin` puts events in their order by itself; this is for callers that take disorder for a sign of damage.
     """
@@ -168,6 +169,13 @@ def check_order(patient: PatientDocument) -> None:
                 raise DocumentError(
                     "a time before the one above it", where=f"patient: {name}.{number}.t", expected="times that rise"
                 )
+    if patient.treatments and patient.treatments[0].t < 0:
+        raise DocumentError(
+            "a treatment before time 0",
+            where="patient: treatments.0.t",
+            expected="times from the index time on",
+            remedy="choose an earlier index time",
+        )
     known = set()
     for number, record in enumerate(patient.observations):
         key = (record.t, record.variable, record.post_dose)

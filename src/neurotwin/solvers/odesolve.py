@@ -84,7 +84,8 @@ def odesolve(
             asked.append(total + done.error.abs())
             carried.append(torch.where(kept, asked[1], total))
         if not exporting:
-            carried.append(torch.where(extra[0] == OK, done.status, extra[0]))
+            found = torch.where(row.active.squeeze(-1), done.status, OK)  # what padding does has no consequence
+            carried.append(torch.where(extra[0] == OK, found, extra[0]))
         return tuple(carried), tuple(asked)
 
     first = [state, start]

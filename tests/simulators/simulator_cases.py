@@ -20,7 +20,14 @@ PROTOCOLS = sorted(path.stem for path in (ROOT / "conf" / "protocol").glob("*.ya
 
 def configured(group, name):
     """The object that a YAML describes."""
-    return compose.build(yaml.safe_load((ROOT / "conf" / group / f"{name}.yaml").read_text()), f"{group}/{name}")
+    node = yaml.safe_load((ROOT / "conf" / group / f"{name}.yaml").read_text())
+    node.pop("defaults", None)
+    return compose.build(node, f"{group}/{name}")
+
+
+def population_of(simulator, n, seed=0):
+    """``n`` patients of the population that a model has by default, as drawn (not screened)."""
+    return getattr(simulator, f"{simulator.populations[0]}_population")(n, np.random.default_rng(seed))
 
 
 def golden(name):

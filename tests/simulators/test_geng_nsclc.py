@@ -79,7 +79,7 @@ def test_patient_types_change_the_typical_parameters():
 
 
 def test_parameters_that_the_population_draws_cannot_be_set():
-    with pytest.raises(SimulationError, match="growth_rate is set to 0.01, but the published population draws it"):
+    with pytest.raises(SimulationError, match="growth_rate is set to 0.01, but the population draws it"):
         GengNsclc(growth_rate=0.01).published_population(3, np.random.default_rng(0))
     GengNsclc(carrying_capacity=1e4).published_population(3, np.random.default_rng(0))
 

@@ -215,7 +215,7 @@ def test_rejected_trajectories_fail_the_run(tmp_path, monkeypatch):
 
 def test_a_run_that_fails_at_once_leaves_the_folder_free(tmp_path):
     model = replace(PARTS[0], growth_rate=0.01)
-    with pytest.raises(SimulationError, match="the published population draws it"):
+    with pytest.raises(SimulationError, match="the population draws it"):
         run_simulation(model, *PARTS[1:], n_subjects=10, seed=1, output=tmp_path / "cohort", progress=False)
     assert not content(tmp_path / "cohort")
     run(tmp_path / "cohort")

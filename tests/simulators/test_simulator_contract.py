@@ -5,21 +5,24 @@ from dataclasses import MISSING, fields, replace
 import numpy as np
 import pytest
 import torch
-from simulator_cases import ROOT, SIMULATORS, configured, states_at
+from simulator_cases import ROOT, SIMULATORS, configured, population_of, states_at
 
-from neurotwin import units
+from neurotwin import compose, units
 from neurotwin.errors import SimulationError
 from neurotwin.events import Doses
+from neurotwin.simulators.simulate import simulate
 from neurotwin.simulators.simulator import Simulator
 
 pytestmark = pytest.mark.parametrize("name", SIMULATORS)
 N = 5
+NOT_SMOOTH: dict[str, str] = {}
+"""Models whose slope has kinks, where fixed steps lose their order as they pass one, and where they are."""
 
 
 def drawn(name, n=N, seed=0):
     """The model with the parameters of ``n`` patients."""
     simulator = configured("simulator", name)
-    return replace(simulator, **simulator.published_population(n, np.random.default_rng(seed)).parameters)
+    return replace(simulator, **population_of(simulator, n, seed).parameters)
 
 
 def inputs(simulator, seed=1):
@@ -47,8 +50,10 @@ def test_every_parameter_is_described(name):
 
 def test_the_yaml_holds_the_defaults(name):
     simulator = configured("simulator", name)
-    assert simulator == type(simulator)()
-    assert all(item.default is not MISSING for item in fields(simulator))
+    default = type(simulator)()
+    for item in fields(simulator):
+        assert item.default is not MISSING
+        assert np.array_equal(getattr(simulator, item.name), getattr(default, item.name)), item.name
 
 
 def test_the_sheet_names_every_parameter(name):
@@ -56,7 +61,8 @@ def test_the_sheet_names_every_parameter(name):
     for key, value in vars(configured("simulator", name)).items():
         row = next((line for line in sheet.splitlines() if line.startswith(f"| `{key}` |")), "")
         assert row, f"{key} has no row in the sheet"
-        assert float(row.split("|")[2]) == pytest.approx(value, rel=1e-12), key
+        if not type(configured("simulator", name)).parameters[key].shape:
+            assert float(row.split("|")[2]) == pytest.approx(value, rel=1e-12), key
 
 
 def test_shapes(name):
@@ -65,7 +71,15 @@ def test_shapes(name):
     assert np.shape(simulator.initial_state(N)) == (N, len(simulator.states))
     assert np.shape(simulator.vector_field(t, state, control)) == state.shape
     assert np.shape(simulator.jump(state, amount)) == state.shape
-    assert np.shape(simulator.observe(state)) == (N, len(simulator.variables))
+    assert np.shape(simulator.observe(seen(simulator, state))) == (N, len(simulator.variables))
+
+
+def seen(simulator, state):
+    """What an observation looks at: a state, or a window of samples around it."""
+    if simulator.window is None:
+        return state
+    share = np.linspace(0.9, 1.0, simulator.window.samples)
+    return (torch.from_numpy(share) if torch.is_tensor(state) else share)[:, None] * state[:, None, :]
 
 
 def test_inputs_are_left_as_they_are(name):
@@ -73,7 +87,7 @@ def test_inputs_are_left_as_they_are(name):
     given = inputs(simulator)
     before = [item.copy() for item in given]
     t, state, control, amount = given
-    simulator.vector_field(t, state, control), simulator.jump(state, amount), simulator.observe(state)
+    simulator.vector_field(t, state, control), simulator.jump(state, amount), simulator.observe(seen(simulator, state))
     assert all(np.array_equal(a, b) for a, b in zip(given, before, strict=True))
 
 
@@ -93,7 +107,7 @@ def test_the_same_equations_run_on_tensors(name):
     pairs = [
         (tensors.vector_field(t, state, control), simulator.vector_field(*arrays[:3])),
         (tensors.jump(state, amount), simulator.jump(arrays[1], arrays[3])),
-        (tensors.observe(state), simulator.observe(arrays[1])),
+        (tensors.observe(seen(tensors, state)), simulator.observe(seen(simulator, arrays[1]))),
         (tensors.initial_state(N), simulator.initial_state(N)),
     ]
     if simulator.has_closed_form:
@@ -114,7 +128,7 @@ def test_a_graph_can_hold_the_equations(name):
         def forward(self, t, state, control, amount, factor):
             scaled = {key: torch.as_tensor(value) * factor for key, value in vars(simulator).items() if np.ndim(value)}
             model = replace(simulator, **scaled)
-            return model.vector_field(t, model.jump(state, amount), control), model.observe(state)
+            return model.vector_field(t, model.jump(state, amount), control), model.observe(seen(model, state))
 
     args = (t, state, control, amount, torch.full((N,), 1.01, dtype=torch.float64))
     program = torch.export.export(Field(), args, strict=False)
@@ -132,15 +146,15 @@ def test_one_subject_alone_and_in_a_batch(name):
         np.testing.assert_allclose(one.jump(state[part], amount[part]), simulator.jump(state, amount)[part], rtol=1e-14)
 
 
-def doses_for(simulator, n=N):
-    """Each treatment twice."""
+def doses_for(simulator, n=N, unit=1.0):
+    """Each treatment twice, around 0.5 and 2 ``unit``."""
     rows = []
     for index, treatment in enumerate(simulator.treatments):
         high = min(treatment.plausible[1], 1.0) if np.isfinite(treatment.plausible[1]) else 1.0
-        for begin in (0.5, 2.0):
-            end = np.nan if treatment.kind == "bolus" else begin + 0.7
+        for begin in (0.5 * unit, 2.0 * unit):
+            end = np.nan if treatment.kind == "bolus" else begin + 0.7 * unit
             rows += [(subject, begin, end, index, high) for subject in range(n)]
-    return Doses.of(*map(list, zip(*rows, strict=True)))
+    return simulator.acted_out(Doses.of(*map(list, zip(*rows, strict=True)))) if rows else Doses.of()
 
 
 def test_the_closed_form_is_the_solution_of_the_equations(name):
@@ -157,16 +171,18 @@ def test_the_closed_form_is_the_solution_of_the_equations(name):
 
 def test_fixed_steps_reach_the_truth_and_have_order_four(name):
     simulator = drawn(name)
-    times, doses = np.array([1.0, 2.5, 6.0]), doses_for(simulator)
+    step = simulator.max_step
+    times, doses = np.array([8.0, 20.0, 48.0]) * step, doses_for(simulator, unit=8 * step)
     truth, _ = states_at(simulator, times, doses, n=N, method="dop853", rtol=1e-12, atol=1e-14)
-    scale = np.abs(truth).max(axis=(0, 1))
+    scale = np.maximum(np.abs(truth).max(axis=(0, 1)), 1e-12)
     errors = []
-    for step in (simulator.max_step, simulator.max_step / 2, simulator.max_step / 4):
-        value, _ = states_at(simulator, times, doses, n=N, method="rk4", max_step=step)
+    for max_step in (step, step / 2, step / 4):
+        value, _ = states_at(simulator, times, doses, n=N, method="rk4", max_step=max_step)
         errors.append((np.abs(value - truth) / scale).max())
     assert errors[0] < 1e-4
-    order = np.log2(errors[0] / errors[1]), np.log2(errors[1] / errors[2])
-    assert min(order) > 3.7, order
+    if name not in NOT_SMOOTH and errors[1] > 1e-9:
+        order = np.log2(errors[0] / errors[1]), np.log2(errors[1] / errors[2])
+        assert order[0] > 3.7 and (order[1] > 3.7 or errors[2] < 1e-10), order
 
 
 def test_parameters_out_of_range_are_refused(name):
@@ -186,9 +202,9 @@ def test_parameters_out_of_range_are_refused(name):
         replace(simulator, **{first: three, second: four})
 
 
-def test_the_published_population_fits_the_model(name):
+def test_the_population_fits_the_model(name):
     simulator = configured("simulator", name)
-    drawn_people = simulator.published_population(300, np.random.default_rng(0))
+    drawn_people = population_of(simulator, 300)
     replace(simulator, **drawn_people.parameters)  # within the ranges
     assert drawn_people.statics.shape == (300, len(simulator.statics))
     for index, static in enumerate(simulator.statics):
@@ -197,3 +213,14 @@ def test_the_published_population_fits_the_model(name):
             assert set(column) <= set(range(len(static.levels)))
         else:
             assert ((column >= static.plausible[0]) & (column <= static.plausible[1])).all(), static.name
+
+
+def test_the_model_runs_with_its_own_population_and_protocol(name):
+    config = compose.compose("simulate", [f"simulator={name}"])
+    parts = [compose.build(config[group], group) for group in ("simulator", "population", "protocol")]
+    cohort = simulate(*parts, n_subjects=3, seed=1)
+    assert len(cohort) == 3 and np.isfinite(cohort.observations.value).all()
+    assert set(cohort.observations.variable) == set(range(len(parts[0].variables)))
+    again = simulate(*parts, n_subjects=1, seed=1, first_subject=1)  # alone, the second is who it was among three
+    mine = cohort.observations.of_subjects(np.array([1]))
+    np.testing.assert_allclose(again.observations.value, mine.value, rtol=1e-9)

@@ -1,60 +1,31 @@
 """solve: act out a Timeline with a simulator, in numpy.
 
-Three ways, one door: the simulator's own closed form; fixed steps of Kutta's 3/8 rule, the whole batch at once, one
-step per row; or an adaptive solver of scipy, subject by subject between events, as the truth that the others are held
-to. A trajectory that is not finite, leaves its state's bounds or exhausts its budget is marked, never clipped; its
-neighbours in the batch are not touched.
+Three ways, one door: the simulator's own closed form; fixed steps of Kutta's 3/8 rule, the whole batch at once, each
+row in equal steps no longer than the simulator's ``max_step``; or an adaptive solver of scipy, subject by subject
+between events, as the truth that the others are held to. A trajectory that is not finite, leaves its state's bounds or
+exhausts its budget is marked, never clipped; its neighbours in the batch are not touched.
 """
 
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import solve_ivp
 
 from neurotwin.errors import SimulationError
-from neurotwin.runge_kutta import RK4, dense_state, runge_kutta_step
+from neurotwin.schema import Treatment
+from neurotwin.simulators.adaptive import adaptive
+from neurotwin.simulators.fixed_steps import FixedSteps
+from neurotwin.simulators.rows import Advance, Flow, Row
 from neurotwin.simulators.simulator import Simulator
+from neurotwin.solution import NON_FINITE, OK, OUT_OF_BOUNDS, STEP_BUDGET, Solution
 from neurotwin.timeline import Timeline
 
 Array = NDArray[np.float64]
 Method = Literal["auto", "closed_form", "rk4", "dop853", "lsoda"]
 METHODS: tuple[Method, ...] = ("auto", "closed_form", "rk4", "dop853", "lsoda")
 
-OK, NON_FINITE, STEP_BUDGET, OUT_OF_BOUNDS = 0, 1, 2, 3
-REASONS = {NON_FINITE: "non_finite", STEP_BUDGET: "step_budget", OUT_OF_BOUNDS: "out_of_bounds"}
 BOUND_TOLERANCE = 1e-9
 """Rounding allowed at a bound, in the state's unit."""
-
-
-class Solution(NamedTuple):
-    """What became of a batch.
-
-    Attributes:
-        at_query: ``[batch, row, state]`` where each row's query asks.
-        observed: ``[batch, row, obs]`` the variables there, without assay error.
-        final: ``[batch, state]`` after the last row; NaN for subjects whose status is not 0.
-        clock: ``[batch]`` time of ``final``.
-        status: ``[batch]`` 0 ok, 1 non-finite, 2 step budget, 3 out of bounds.
-    """
-
-    at_query: Array
-    observed: Array
-    final: Array
-    clock: Array
-    status: NDArray[np.int64]
-
-
-class _Flow(NamedTuple):
-    """After one row: END, state at the query, and which subjects the solver gave up."""
-
-    end: Array
-    at_query: Array
-    given_up: NDArray[np.bool_]
-
-
-Advance = Callable[[Array, Array, Array, Array, Array], _Flow]
 
 
 def solve(
@@ -63,6 +34,7 @@ def solve(
     *,
     method: Method = "auto",
     state: Array | None = None,
+    status: NDArray[np.int64] | None = None,
     rtol: float = 1e-10,
     atol: float = 1e-12,
     max_evaluations: int = 200_000,
@@ -73,14 +45,15 @@ def solve(
 
     Args:
         simulator: its array parameters have one value per subject of the timeline.
-        timeline: for rk4 cut to the simulator's ``max_step`` or finer.
+        timeline: of events that the simulator has `Simulator.acted_out`.
         method: ``auto`` takes the closed form if there is one, else rk4; ``dop853`` and ``lsoda`` are scipy's.
         state: ``[batch, state]`` before the first row; default: the simulator's initial state.
+        status: ``[batch]`` of an earlier part of the course; who failed there stays failed.
         rtol, atol, max_evaluations: of the adaptive methods; the last counts per row and subject.
 
     Raises:
-        SimulationError: an unknown method or one that the simulator lacks, shapes that do not fit, or a treatment given
-            in a way that its kind forbids.
+        SimulationError: an unknown method or one that the simulator lacks, shapes that do not fit, a state that is
+            not finite, or a treatment in a way or an amount that its description forbids.
     """
     chosen = _choose(simulator, method)
     _check_treatments(simulator, timeline)
@@ -91,19 +64,19 @@ def solve(
     shape = (n, len(simulator.states))
     if state.shape != shape:
         raise SimulationError(f"state has shape {state.shape}", where="solve", expected=f"{shape}")
+    status = np.zeros(n, dtype=np.int64) if status is None else status
+    if not np.isfinite(state[status == OK]).all():
+        subject, column = np.argwhere(~np.isfinite(state) & (status == OK)[:, None])[0]
+        name = simulator.states[column].name
+        raise SimulationError(f"state {name} is {state[subject, column]}", where="solve", expected="a finite number")
     if chosen == "closed_form":
         advance = _closed_form(simulator)
     elif chosen == "rk4":
-        advance = _fixed_step(simulator)
+        advance = FixedSteps(simulator, n)
     else:
-        advance = _adaptive(simulator, {"dop853": "DOP853", "lsoda": "LSODA"}[chosen], rtol, atol, max_evaluations)
+        advance = adaptive(simulator, {"dop853": "DOP853", "lsoda": "LSODA"}[chosen], rtol, atol, max_evaluations)
     with np.errstate(all="ignore"):  # what overflows is marked by its status
-        return _walk(simulator, timeline, state, advance)
-
-
-def longest_row(simulator: Simulator, method: Method, span: float) -> float:
-    """``max_step`` of a timeline over ``span`` for this method: only fixed steps have to be short."""
-    return simulator.max_step if _choose(simulator, method) == "rk4" else span
+        return _walk(simulator, timeline, state, _judge(simulator, state, status), advance)
 
 
 def _choose(simulator: Simulator, method: Method) -> Method:
@@ -114,25 +87,26 @@ def _choose(simulator: Simulator, method: Method) -> Method:
     return method
 
 
-def _walk(simulator: Simulator, timeline: Timeline, state: Array, advance: Advance) -> Solution:
+def _walk(
+    simulator: Simulator, timeline: Timeline, state: Array, status: NDArray[np.int64], advance: Advance
+) -> Solution:
     clock = timeline.start.astype(np.float64)
-    status = _judge(simulator, state, np.zeros(timeline.n_subjects, dtype=np.int64))
-    at_query, observed = [], []
+    resumed = np.zeros(timeline.n_subjects, dtype=bool)
+    at_query = []
     for row in range(timeline.n_rows):
         dt, jump = timeline.dt[:, row], timeline.jump[:, row]
         begun = np.asarray(simulator.jump(state, jump)) if jump.any() else state
-        flow = advance(clock, dt, begun, timeline.control[:, row], timeline.query_at[:, row])
+        peek = timeline.peek[:, row] > 0
+        flow = advance(Row(clock, dt, timeline.control[:, row], timeline.query_at[:, row], peek, resumed), begun)
         flows = dt > 0
         end, asked = (np.where(flows[:, None], item, begun) for item in (flow.end, flow.at_query))
         status = np.where((status == OK) & flows & flow.given_up, STEP_BUDGET, status)
         status = _judge(simulator, asked, _judge(simulator, end, status))
         failed = (status != OK)[:, None]
         at_query.append(np.where(failed, np.nan, asked))
-        observed.append(np.asarray(simulator.observe(at_query[-1])))
-        kept = timeline.peek[:, row] == 0
-        state = np.where(failed, np.nan, np.where(kept[:, None], end, state))
-        clock = np.where(kept, clock + dt, clock)
-    return Solution(np.stack(at_query, axis=1), np.stack(observed, axis=1), state, clock, status)
+        state = np.where(failed, np.nan, np.where(peek[:, None], state, end))
+        clock, resumed = np.where(peek, clock, clock + dt), peek
+    return Solution(np.stack(at_query, axis=1), state, clock, status)
 
 
 def _judge(simulator: Simulator, state: Array, status: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -145,70 +119,15 @@ def _judge(simulator: Simulator, state: Array, status: NDArray[np.int64]) -> NDA
 
 
 def _closed_form(simulator: Simulator) -> Advance:
-    def advance(t: Array, dt: Array, state: Array, control: Array, query_at: Array) -> _Flow:
+    def advance(row: Row, state: Array) -> Flow:
+        t, dt, control, query_at = row.t, row.dt, row.control, row.query_at
         end = np.asarray(simulator.propagate(t, dt, state, control))
         inside = (query_at > 0) & (query_at < 1)
         asked = np.asarray(simulator.propagate(t, query_at * dt, state, control)) if inside.any() else state
         asked = np.where(inside[:, None], asked, np.where(query_at[:, None] > 0, end, state))
-        return _Flow(end, asked, np.zeros(len(t), dtype=bool))
+        return Flow(end, asked, np.zeros(len(t), dtype=bool))
 
     return advance
-
-
-def _fixed_step(simulator: Simulator) -> Advance:
-    def advance(t: Array, dt: Array, state: Array, control: Array, query_at: Array) -> _Flow:
-        step = runge_kutta_step(RK4, lambda time, inner: simulator.vector_field(time, inner, control), t, dt, state)
-        asked = dense_state(RK4, step, dt, query_at)
-        asked = np.where(query_at[:, None] < 1, asked, step.end)
-        return _Flow(step.end, asked, np.zeros(len(t), dtype=bool))
-
-    return advance
-
-
-def _adaptive(simulator: Simulator, solver: str, rtol: float, atol: float, max_evaluations: int) -> Advance:
-    alone: dict[int, Simulator] = {}
-
-    def advance(t: Array, dt: Array, state: Array, control: Array, query_at: Array) -> _Flow:
-        end, asked = np.full_like(state, np.nan), np.full_like(state, np.nan)
-        for subject in np.flatnonzero((dt > 0) & np.isfinite(state).all(axis=1)):
-            one = alone.setdefault(int(subject), simulator.take(slice(subject, subject + 1)))
-            field = _Budgeted(one, control[subject : subject + 1], max_evaluations)
-            begin, share, options = t[subject], query_at[subject], {"method": solver, "rtol": rtol, "atol": atol}
-            end[subject] = field.integrate(begin, begin + dt[subject], state[subject], options)
-            # On its own, not on the way to the end: a query must not change where the course goes.
-            inside = 0 < share < 1
-            middle = field.integrate(begin, begin + share * dt[subject], state[subject], options) if inside else None
-            asked[subject] = (end if share else state)[subject] if middle is None else middle
-        return _Flow(end, asked, np.asarray(np.isfinite(state).all(axis=1) & ~np.isfinite(end).all(axis=1)))
-
-    return advance
-
-
-class _Exhausted(Exception):
-    pass
-
-
-class _Budgeted:
-    """One subject's vector field that may be evaluated only so often."""
-
-    def __init__(self, simulator: Simulator, control: Array, max_evaluations: int) -> None:
-        self.simulator, self.control, self.left = simulator, control, max_evaluations
-
-    def __call__(self, t: float, state: Array) -> Array:
-        self.left -= 1
-        if self.left < 0:
-            raise _Exhausted
-        return np.asarray(self.simulator.vector_field(np.array([t]), state[None], self.control)[0])
-
-    def integrate(self, begin: float, end: float, state: Array, options: dict[str, Any]) -> Array:
-        """State at ``end``; NaN when the solver fails or the budget is spent."""
-        if not end > begin:
-            return state
-        try:
-            solution = solve_ivp(self, (begin, end), state, **options)
-        except (_Exhausted, ValueError):
-            return np.full_like(state, np.nan)
-        return np.asarray(solution.y[:, -1]) if solution.success else np.full_like(state, np.nan)
 
 
 def _check_treatments(simulator: Simulator, timeline: Timeline) -> None:
@@ -219,7 +138,22 @@ def _check_treatments(simulator: Simulator, timeline: Timeline) -> None:
             expected=f"{len(simulator.treatments)} of {simulator.name}",
         )
     for index, treatment in enumerate(simulator.treatments):
-        wrong = timeline.control if treatment.kind == "bolus" else timeline.jump
-        if wrong[:, :, index].any():
-            given = "a period" if treatment.kind == "bolus" else "a bolus"
-            raise SimulationError(f"{treatment.name} is given as {given}", where="solve", expected=treatment.kind)
+        jump, control = timeline.jump[:, :, index], timeline.control[:, :, index]
+        if treatment.name in simulator.delivered:
+            if jump.any() and not control.any():
+                remedy = "build the timeline from simulator.acted_out(doses)"
+                raise SimulationError(f"{treatment.name} is not delivered", where="solve", remedy=remedy)
+            continue
+        given, wrong, way = (jump, control, "a period") if treatment.kind == "bolus" else (control, jump, "a bolus")
+        if wrong.any():
+            raise SimulationError(f"{treatment.name} is given as {way}", where="solve", expected=treatment.kind)
+        _check_amounts(treatment, given)
+
+
+def _check_amounts(treatment: Treatment, given: Array) -> None:
+    """What acts at one time, doses that overlap added up."""
+    low, high = treatment.plausible
+    bad = given[~((given >= low) & (given <= high)) & (given != 0)]
+    if bad.size:
+        expected = f"{low:g} to {high:g} {treatment.unit} at any one time"
+        raise SimulationError(f"{treatment.name} = {bad[0]:g} {treatment.unit}", where="solve", expected=expected)

@@ -26,6 +26,14 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Proposed:
+    """A variability that this project proposes where none was published; the model's sheet says where from."""
+
+    def draw(self, simulator: Simulator, n: int, rng: np.random.Generator) -> PopulationDraw:
+        return simulator.proposed_population(n, rng)
+
+
+@dataclass(frozen=True)
 class Typical:
     """No variability: everyone has the simulator's parameters, for the given or else the typical covariates.
 

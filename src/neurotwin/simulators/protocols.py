@@ -130,6 +130,8 @@ class Protocol:
             expected = "null, as it is a bolus" if kind == "bolus" else f"a time, as it is of kind {kind}"
             holds = (duration is None) == (kind == "bolus")
             require(holds, "duration", duration, expected, f"regimen of {regimen.treatment}")
+        looks_back = self.policy is not None and simulator.window is not None
+        require(not looks_back, "policy", "set", f"none, as observing {simulator.name} takes time", "protocol")
         logs = [item.name for item in simulator.variables if item.transform == "log"]
         for assay in self.assays:
             holds = not (assay.additive and assay.variable in logs and assay.lower_limit is None)

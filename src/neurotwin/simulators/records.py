@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from neurotwin.cohort import Cohort
 from neurotwin.errors import SimulationError
 from neurotwin.events import Doses, Observations
-from neurotwin.simulators.engine import REASONS
 from neurotwin.simulators.protocols import Protocol
 from neurotwin.simulators.simulator import Simulator
 from neurotwin.simulators.trial import Block, Course
+from neurotwin.solution import REASONS
 
 Array = NDArray[np.float64]
 

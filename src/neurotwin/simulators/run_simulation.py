@@ -10,7 +10,7 @@ from rich.progress import track
 
 from neurotwin.cohort import read_manifest
 from neurotwin.simulators.checks import require_whole
-from neurotwin.simulators.engine import REASONS, Method
+from neurotwin.simulators.engine import Method
 from neurotwin.simulators.population import Population
 from neurotwin.simulators.protocols import Protocol
 from neurotwin.simulators.provenance import provenance
@@ -19,6 +19,7 @@ from neurotwin.simulators.simulate import check_request, simulate
 from neurotwin.simulators.simulator import Simulator
 from neurotwin.simulators.unfinished import Unfinished, hold
 from neurotwin.simulators.workers import run_all
+from neurotwin.solution import REASONS
 
 
 class Report(NamedTuple):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from neurotwin.cohort import Cohort
 from neurotwin.simulators.checks import require, require_whole
-from neurotwin.simulators.engine import OK, Method
+from neurotwin.simulators.engine import Method
 from neurotwin.simulators.population import Population
 from neurotwin.simulators.protocols import Protocol
 from neurotwin.simulators.provenance import provenance
@@ -16,6 +16,7 @@ from neurotwin.simulators.records import join, record
 from neurotwin.simulators.regimens import Regimen
 from neurotwin.simulators.simulator import Simulator
 from neurotwin.simulators.trial import PLAN, Plan, act_out, draw_block, draw_doses
+from neurotwin.solution import OK
 
 BLOCK_SIZE = 1000
 

@@ -16,6 +16,7 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from neurotwin.errors import SimulationError
+from neurotwin.events import Doses
 from neurotwin.schema import Schema, Static, Treatment, Variable
 
 Array = Any
@@ -43,6 +44,22 @@ class State(NamedTuple):
     bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
+class Window(NamedTuple):
+    """What an observation looks back on: the ``length`` of time before it, in the simulator's unit, at ``samples``
+    equally spaced instants, both ends included. Instants before time 0 are moved to time 0."""
+
+    length: float
+    samples: int
+
+
+class Screening(NamedTuple):
+    """Which drawn subjects are physiologically possible (``accepted`` ``[batch]``), and ``parameters`` by field name
+    that the test has found for them, such as the settled initial state."""
+
+    accepted: NDArray[np.bool_]
+    parameters: dict[str, NDArray[np.float64]]
+
+
 class PopulationDraw(NamedTuple):
     """Virtual patients: ``parameters`` by field name, each ``[batch]``, and raw ``statics`` ``[batch, static]`` (a
     number, or the index of a level)."""
@@ -60,6 +77,9 @@ class Simulator(ABC):
         parameters: one `Parameter` per field.
         max_step: longest step at which RK4 keeps the golden accuracy.
         typical_statics: raw covariates of the subject to whom the default parameters belong.
+        window: what an observation looks back on, for variables such as a beat's highest pressure or the amplitude of
+            a rhythm; None where the state of an instant tells all.
+        delivered: treatments recorded as boluses that `acted_out` turns into periods.
 
     Raises:
         SimulationError: a parameter that is not a finite number within its range, or arrays of different lengths.
@@ -75,6 +95,8 @@ class Simulator(ABC):
     variables: ClassVar[tuple[Variable, ...]]
     statics: ClassVar[tuple[Static, ...]] = ()
     typical_statics: ClassVar[tuple[float, ...]] = ()
+    window: ClassVar[Window | None] = None
+    delivered: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         for name in self.parameters:
@@ -97,7 +119,24 @@ class Simulator(ABC):
 
     @abstractmethod
     def observe(self, state: Array) -> Array:
-        """The variables, ``[batch, obs]``, without assay error."""
+        """The variables, ``[batch, obs]``, without assay error.
+
+        ``state`` is ``[batch, state]``; with a `window` it is ``[batch, sample, state]``, the last sample being now.
+        """
+
+    def acted_out(self, doses: Doses) -> Doses:
+        """Recorded doses as the engine delivers them: a meal as bites, an insulin bolus as a minute's infusion.
+
+        Must be applied before the timeline is built. Only needed for the treatments in ``delivered``.
+        """
+        return doses
+
+    def screen(self) -> Screening:
+        """Physiological rejection rules, applied to drawn subjects; those not accepted are drawn again.
+
+        Called on the simulator with array parameters. By default everyone is accepted.
+        """
+        return Screening(np.ones(self.batch_size or 1, dtype=bool), {})
 
     def jump(self, state: Array, amount: Array) -> Array:
         """State right after the boluses ``amount`` ``[batch, treatment]``; exactly ``state`` where all are 0."""
@@ -125,7 +164,27 @@ class Simulator(ABC):
         Raises:
             SimulationError: none is implemented.
         """
-        raise SimulationError("no published population", where=type(self).__name__, remedy="use population=typical")
+        remedy = f"use population={'proposed' if 'proposed' in self.populations else 'typical'}"
+        raise SimulationError("no published population", where=type(self).__name__, remedy=remedy)
+
+    def proposed_population(self, n: int, rng: np.random.Generator) -> PopulationDraw:
+        """``n`` virtual patients with a variability that this project proposes, as its sheet says.
+
+        Raises:
+            SimulationError: none is implemented.
+        """
+        remedy = f"use population={'published' if 'published' in self.populations else 'typical'}"
+        raise SimulationError("no proposed population", where=type(self).__name__, remedy=remedy)
+
+    @property
+    def populations(self) -> tuple[str, ...]:
+        """Which populations the model has, the one to take by default first."""
+        names = ("published", "proposed")
+        return tuple(
+            name
+            for name in names
+            if getattr(type(self), f"{name}_population") is not getattr(Simulator, f"{name}_population")
+        )
 
     @property
     def schema(self) -> Schema:
@@ -162,11 +221,11 @@ class Simulator(ABC):
         )
 
     def refuse_overrides(self, *names: str) -> None:
-        """For `published_population`: raises SimulationError if fields that it draws were set to another value."""
+        """For a population: raises SimulationError if fields that it draws were set to another value."""
         for item in fields(self):
             if item.name in names and not np.array_equal(getattr(self, item.name), cast(Any, item.default)):
                 raise SimulationError(
-                    f"{item.name} is set to {getattr(self, item.name)}, but the published population draws it",
+                    f"{item.name} is set to {getattr(self, item.name)}, but the population draws it",
                     where=type(self).__name__,
                     remedy=f"use population=typical, or leave {item.name} at {item.default}",
                 )

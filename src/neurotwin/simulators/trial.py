@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from neurotwin.errors import SimulationError
 from neurotwin.events import Doses, Observations, Queries
-from neurotwin.simulators.engine import OK, Method, longest_row, solve
+from neurotwin.simulators.engine import Method, solve
 from neurotwin.simulators.population import Population
 from neurotwin.simulators.protocols import Protocol
 from neurotwin.simulators.regimens import Given, Regimen
@@ -23,6 +23,7 @@ from neurotwin.timeline import Timeline, build_timeline
 
 Array = NDArray[np.float64]
 
+MAX_DRAWS = 100
 POPULATION, VISITS, TREATMENT, POLICY, ASSAY, PLAN = range(6)
 
 
@@ -74,11 +75,7 @@ def draw_block(
     simulator: Simulator, population: Population, protocol: Protocol, subjects: NDArray[np.int64], seed: int
 ) -> Block:
     """Draw the virtual patients with these numbers and everything random about their trial."""
-    people = [population.draw(simulator, 1, stream(seed, int(number), POPULATION)) for number in subjects]
-    drawn = PopulationDraw(
-        {name: np.concatenate([one.parameters[name] for one in people]) for name in people[0].parameters},
-        np.concatenate([one.statics for one in people]),
-    )
+    drawn = draw_people(simulator, population, subjects, seed)
     visits = [protocol.visits.draw(stream(seed, int(number), VISITS), protocol.horizon) for number in subjects]
     counts = [len(times) for times, _ in visits]
     shape = (len(simulator.variables), 2)
@@ -95,6 +92,40 @@ def draw_block(
                 for number, count in zip(subjects, counts, strict=True)
             ]
         ),
+    )
+
+
+def draw_people(simulator: Simulator, population: Population, subjects: NDArray[np.int64], seed: int) -> PopulationDraw:
+    """Virtual patients who pass the simulator's own `Simulator.screen`; who does not is drawn again.
+
+    Raises:
+        SimulationError: some subject did not pass in `MAX_DRAWS` draws.
+    """
+    streams = [stream(seed, int(number), POPULATION) for number in subjects]
+    people: dict[int, PopulationDraw] = {}
+    left = np.arange(len(subjects))
+    for _ in range(MAX_DRAWS):
+        drawn = _stacked([population.draw(simulator, 1, streams[position]) for position in left])
+        accepted, found = replace(simulator, **drawn.parameters).screen()
+        accepted = np.broadcast_to(accepted, len(left))
+        parameters = drawn.parameters | {name: np.asarray(value) for name, value in found.items()}
+        for row in np.flatnonzero(accepted):
+            one = {name: value[row : row + 1] for name, value in parameters.items()}
+            people[int(left[row])] = PopulationDraw(one, drawn.statics[row : row + 1])
+        left = left[~accepted]
+        if not len(left):
+            return _stacked([people[position] for position in range(len(subjects))])
+    raise SimulationError(
+        f"{len(left)} of {len(subjects)} subjects were not physiologically possible in {MAX_DRAWS} draws",
+        where=f"population of {simulator.name}",
+        remedy="bring the simulator's parameters nearer to its defaults",
+    )
+
+
+def _stacked(people: Sequence[PopulationDraw]) -> PopulationDraw:
+    return PopulationDraw(
+        {name: np.concatenate([one.parameters[name] for one in people]) for name in people[0].parameters},
+        np.concatenate([one.statics for one in people]),
     )
 
 
@@ -143,20 +174,40 @@ def act_out(
     nodes = nodes[nodes <= protocol.horizon]
     doses = block.planned if plan is None else _switch(block.planned, plan)
     state, status = np.asarray(simulator.initial_state(n)), np.zeros(n, dtype=np.int64)
-    value = np.full((len(block.visits), len(simulator.variables)), np.nan)
-    slot = np.clip(np.searchsorted(nodes, block.visits.time) - 1, 0, None)
+    asked = look_back(simulator, block.visits)
+    states = np.full((len(asked), len(simulator.states)), np.nan)
+    slot = np.clip(np.searchsorted(nodes, asked.time) - 1, 0, None)
     seen: list[Array] = []
     for number, (begin, end) in enumerate(pairwise(nodes)):
         if protocol.policy is not None and begin in decisions and (plan is None or begin < plan.cut):
             decided, marker = _decide(protocol, block, state, seen, begin, end)
             seen.append(marker)
             doses = Doses.concatenate(doses, decided)
-        asked = np.flatnonzero(slot == number)
-        timeline = _between(simulator, begin, end, doses, block.visits.take(asked), n, method)
-        solution = solve(simulator, timeline, method=method, state=state)
-        value[asked] = solution.observed[block.visits.subject[asked], timeline.query_row]
-        state, status = solution.final, np.where(status == OK, solution.status, status)
-    return Course(value, doses, status)
+        here = np.flatnonzero(slot == number)
+        timeline = _between(simulator, begin, end, doses, asked.take(here), n)
+        solution = solve(simulator, timeline, method=method, state=state, status=status)
+        states[here] = solution.at_query[asked.subject[here], timeline.query_row]
+        state, status = solution.final, solution.status
+    return Course(_observed(block, states), doses, status)
+
+
+def look_back(simulator: Simulator, visits: Queries) -> Queries:
+    """The instants that observations at some visits look back on, visit by visit; without a window the visits."""
+    if simulator.window is None:
+        return visits
+    length, samples = simulator.window
+    time = np.maximum(visits.time[:, None] - length * np.linspace(1.0, 0.0, samples), 0.0)
+    return Queries.of(np.repeat(visits.subject, samples), time.ravel(), np.repeat(visits.post_dose, samples))
+
+
+def _observed(block: Block, states: Array) -> Array:
+    """The variables ``[visit, obs]`` at all visits."""
+    subject = block.visits.subject
+    everyone = block.simulator.take(subject) if block.simulator.batch_size else block.simulator
+    if everyone.window is not None:
+        states = states.reshape(len(subject), everyone.window.samples, -1)
+    with np.errstate(all="ignore"):  # subjects that have failed
+        return np.asarray(everyone.observe(states))
 
 
 def _decision_times(protocol: Protocol) -> Array:
@@ -191,16 +242,15 @@ def _decide(
     return Doses.concatenate(*given), marker
 
 
-def _between(
-    simulator: Simulator, begin: float, end: float, doses: Doses, visits: Queries, n: int, method: Method
-) -> Timeline:
+def _between(simulator: Simulator, begin: float, end: float, doses: Doses, visits: Queries, n: int) -> Timeline:
     """The stretch from ``begin`` to ``end`` as a timeline that ends there for everyone."""
+    doses = simulator.acted_out(doses)
     bolus = doses.is_bolus
     acts = np.where(bolus, doses.time >= begin, doses.end > begin) & (doses.time < end)
     acting = doses.take(acts)
     acting = replace(acting, end=np.minimum(acting.end, end))
     stop = Observations.of(np.arange(n), end, 0, 0.0)
-    empty, longest = np.zeros((n, 0)), longest_row(simulator, method, end - begin)
+    empty = np.zeros((n, 0))
     return build_timeline(
         start=np.full(n, begin),
         static=empty,
@@ -210,5 +260,5 @@ def _between(
         observations=stop,
         doses=acting,
         queries=visits,
-        max_step=longest,
+        max_step=end - begin,
     )

@@ -15,6 +15,6 @@ def simulate_cohort(overrides: Sequence[str]) -> Any:
 
     config = compose.compose("simulate", overrides)
     parts = {name: compose.build(config.pop(name), name) for name in ("simulator", "population", "protocol")}
-    output = Path(config.pop("output"))
+    output = config.pop("output") or Path(config["paths"]["runs_dir"]) / "cohorts" / parts["simulator"].name
     more = {key: value for key, value in config.items() if key not in NOT_ARGUMENTS}
-    return run_simulation(**parts, output=output, **more)
+    return run_simulation(**parts, output=Path(output), **more)

@@ -86,9 +86,12 @@ def _options(
 
 
 @app.command(context_settings=OVERRIDES)
-def simulate(context: typer.Context) -> None:
+def simulate(
+    context: typer.Context,
+    plot: Annotated[bool, typer.Option("--plot", help="Also draw summary.png into the cohort's folder.")] = False,
+) -> None:
     """Simulate a cohort: neurotwin simulate simulator=geng_nsclc n_subjects=1000 seed=1 output=DIR"""
-    from neurotwin.verbs.simulate import simulate_cohort
+    from neurotwin.verbs.simulate import draw_cohort, simulate_cohort
 
     report = simulate_cohort(context.args)
     print(
@@ -96,6 +99,8 @@ def simulate(context: typer.Context) -> None:
         f"sha256 {report.sha256}",
         file=sys.stderr,
     )
+    if plot:
+        print(f"picture: {draw_cohort(report.folder)}", file=sys.stderr)
     _next(f"neurotwin train data.cohort={report.folder}")
 
 

@@ -12,8 +12,8 @@ from neurotwin.errors import SimulationError
 from neurotwin.simulators.geng_nsclc import GengNsclc
 from neurotwin.simulators.policies import Confounded
 from neurotwin.simulators.population import Typical
-from neurotwin.simulators.protocols import Assay, Protocol, Visits
-from neurotwin.simulators.regimens import Cycles, RandomCycles
+from neurotwin.simulators.protocols import Assay, Protocol, Visits, VisitTimes
+from neurotwin.simulators.regimens import Cycles, Listed, RandomCycles
 from neurotwin.simulators.vancomycin import Vancomycin
 
 
@@ -35,6 +35,17 @@ def test_visits_rise_within_the_horizon_and_begin_at_the_start(interval, share, 
     times, leaves = visits.draw(rng(seed), horizon)
     assert times[0] == start and (np.diff(times) > 0).all() and times[-1] <= horizon
     assert (times[1:] <= leaves).all()
+
+
+def test_listed_visits_and_doses_are_as_listed():
+    times, leaves = VisitTimes([0.0, 1.5, 7.0]).draw(rng(), 10.0)
+    assert times.tolist() == [0.0, 1.5, 7.0] and leaves == np.inf
+    kept = [VisitTimes(np.arange(1.0, 100.0), missing=0.3, dropout=0.01).draw(rng(seed), 100.0) for seed in range(300)]
+    assert all(times[0] == 1.0 and (times[1:] <= leaves).all() for times, leaves in kept)
+    given = Listed("chemotherapy", [1.0, 1.0, 4.0], [5.0, 2.5, 1.0]).draw(rng(), 10.0)
+    assert given.amount.tolist() == [5.0, 2.5, 1.0] and np.isnan(given.end).all()
+    given = Listed("insulin", [1.0, 4.0], [5.0, 2.5], [0.5, 2.0]).draw(rng(), 10.0)
+    assert given.end.tolist() == [1.5, 6.0]
 
 
 def test_rates_of_missing_visits_and_dropout():
@@ -109,11 +120,23 @@ POLICY = Confounded("x", {"a": 1.0}, (2.0, 4.0), 13.0)
         ("horizon is -5", lambda: Protocol(-5.0, VISITS)),
         ("horizon is inf", lambda: Protocol(float("inf"), VISITS)),
         ("number of visits", lambda: Protocol(1e9, VISITS)),
+        (r"times\[1\] is -1", lambda: VisitTimes([0.0, -1.0])),
+        (r"times is \[2.0, 1.0\]", lambda: VisitTimes([2.0, 1.0])),
+        (r"times is \[1.0, 1.0\]", lambda: VisitTimes([1.0, 1.0])),
+        (r"times is \[\]", lambda: VisitTimes([])),
+        (r"visits.times\[1\] is 61", lambda: Protocol(60.0, VisitTimes([0.0, 61.0]))),
+        ("horizon is 0", lambda: Protocol(0.0, VISITS)),
+        (r"times\[0\] is -2", lambda: Listed("chemotherapy", [-2.0], [5.0])),
+        (r"times is \[3.0, 2.0\]", lambda: Listed("chemotherapy", [3.0, 2.0], [5.0, 5.0])),
+        (r"amounts is \[5.0\]", lambda: Listed("chemotherapy", [3.0, 4.0], [5.0])),
+        (r"amounts\[0\] is nan", lambda: Listed("chemotherapy", [3.0], [float("nan")])),
+        (r"durations\[0\] is 0", lambda: Listed("chemotherapy", [3.0], [5.0], [0.0])),
+        ("time of a dose is 60", lambda: Listed("chemotherapy", [60.0], [5.0]).draw(rng(), 60.0)),
         ("visits.start is 70", lambda: Protocol(60.0, Visits(3.0, start=70.0))),
         ("list of assays", lambda: Protocol(60.0, VISITS, [Assay("x"), Assay("x")])),
         ("proportional is -0.1", lambda: Assay("x", -0.1)),
         ("limits is", lambda: Assay("x", lower_limit=2.0, upper_limit=1.0)),
-        ("amount is -1", lambda: Cycles("a", -1.0, 7.0)),
+        ("amount is inf", lambda: Cycles("a", float("inf"), 7.0)),
         ("amount is nan", lambda: Cycles("a", float("nan"), 7.0)),
         ("interval is 0", lambda: Cycles("a", 1.0, 0.0)),
         ("start is -1", lambda: Cycles("a", 1.0, 7.0, start=-1.0)),
@@ -124,7 +147,7 @@ POLICY = Confounded("x", {"a": 1.0}, (2.0, 4.0), 13.0)
         ("duration is 0", lambda: Cycles("a", 1.0, 7.0, duration=0.0)),
         ("number of doses", lambda: Cycles("a", 1.0, 1e-6).draw(rng(), 60.0)),
         ("share is 2", lambda: RandomCycles("a", [1.0], [1.0], share=2.0)),
-        (r"amounts\[1\] is -1", lambda: RandomCycles("a", [1.0, -1.0], [1.0])),
+        (r"amounts\[1\] is nan", lambda: RandomCycles("a", [1.0, float("nan")], [1.0])),
         ("intervals is", lambda: RandomCycles("a", [1.0], [])),
         ("start is", lambda: RandomCycles("a", [1.0], [1.0], start=(2.0, 1.0))),
         ("strength is", lambda: Confounded("x", {"a": 1.0}, (4.0, 2.0), 13.0)),
@@ -148,6 +171,8 @@ def test_bad_numbers_are_refused_by_name(what, make):
         ("variable is 'x'", Protocol(60.0, VISITS, policy=replace(POLICY, amounts={"radiotherapy": 2.0})), GengNsclc()),
         ("duration is 1", Protocol(60.0, VISITS, regimens=[Cycles("radiotherapy", 2.0, 7.0, duration=1)]), GengNsclc()),
         ("duration is None", Protocol(60.0, VISITS, regimens=[Cycles("vancomycin", 2.0, 12.0)]), Vancomycin()),
+        ("amount is -2.*0 to 20 Gy", Protocol(60.0, VISITS, regimens=[Cycles("radiotherapy", -2.0, 7.0)]), GengNsclc()),
+        ("amount is 30", Protocol(60.0, VISITS, regimens=[Listed("radiotherapy", [1.0], [30.0])]), GengNsclc()),
         ("lower_limit is None", Protocol(60.0, VISITS, [Assay("tumour_volume", additive=0.1)]), GengNsclc()),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neurotwin.schema import Treatment
 from neurotwin.simulators.checks import require, require_between, require_positive
 from neurotwin.simulators.policies import Policy
 from neurotwin.simulators.regimens import Regimen
@@ -44,11 +45,57 @@ class Visits:
         """Times of one subject's visits, rising, and when the subject leaves (infinite: never)."""
         planned = np.arange(self.start, horizon * (1 + 1e-12), self.interval)
         moved = planned + self.jitter * rng.uniform(-1, 1, len(planned))
-        seen = rng.random(len(planned)) >= self.missing
-        leaves = rng.exponential() / self.dropout if self.dropout else np.inf
-        moved[0], seen[0] = planned[0], True
-        kept = seen & (moved <= horizon) & ((moved <= leaves) | (np.arange(len(planned)) == 0))
-        return moved[kept], float(leaves)
+        moved[0] = planned[0]
+        return _attended(moved, rng, horizon, self.missing, self.dropout)
+
+    def check(self, horizon: float) -> None:
+        """Raises SimulationError unless the first visit lies within the trial and there are not too many."""
+        require_between("protocol", 0, horizon, **{"visits.start": self.start})
+        number = horizon / self.interval
+        require(number <= MAX_INTERVALS, "number of visits", f"{number:g}", f"at most {MAX_INTERVALS}", "protocol")
+
+
+@dataclass(frozen=True)
+class VisitTimes:
+    """Visits at given ``times``, the same for everyone.
+
+    Args:
+        times: rising.
+        missing, dropout: as in `Visits`.
+    """
+
+    times: Sequence[float]
+    missing: float = 0.0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        where = "visits"
+        require(len(self.times) > 0, "times", list(self.times), "at least one time", where)
+        require_between(where, 0, np.inf, dropout=self.dropout, **_numbered("times", self.times))
+        require(bool((np.diff(self.times) > 0).all()), "times", list(self.times), "rising times", where)
+        require(0 <= self.missing < 1, "missing", self.missing, "a probability below 1", where)
+
+    def draw(self, rng: np.random.Generator, horizon: float) -> tuple[Array, float]:
+        """As `Visits.draw`."""
+        return _attended(np.array(self.times, dtype=np.float64), rng, horizon, self.missing, self.dropout)
+
+    def check(self, horizon: float) -> None:
+        """Raises SimulationError for a visit after the trial."""
+        require_between("protocol", 0, horizon, **_numbered("visits.times", self.times))
+
+
+def _attended(
+    times: Array, rng: np.random.Generator, horizon: float, missing: float, dropout: float
+) -> tuple[Array, float]:
+    """The visits that take place, the first always, and when the subject leaves."""
+    seen = rng.random(len(times)) >= missing
+    leaves = rng.exponential() / dropout if dropout else np.inf
+    first = np.arange(len(times)) == 0
+    return times[first | (seen & (times <= horizon) & (times <= leaves))], float(leaves)
+
+
+def _numbered(name: str, values: Sequence[float]) -> dict[str, float]:
+    return {f"{name}[{number}]": value for number, value in enumerate(values)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +147,7 @@ class Protocol:
     """
 
     horizon: float
-    visits: Visits
+    visits: Visits | VisitTimes
     assays: Sequence[Assay] = ()
     regimens: Sequence[Regimen] = ()
     policy: Policy | None = None
@@ -108,11 +155,10 @@ class Protocol:
     def __post_init__(self) -> None:
         where = "protocol"
         require_positive(where, horizon=self.horizon)
-        require_between(where, 0, self.horizon, **{"visits.start": self.visits.start})
-        often = {"visits": self.visits.interval} | ({"decisions": self.policy.interval} if self.policy else {})
-        for name, interval in often.items():
-            number = self.horizon / interval
-            require(number <= MAX_INTERVALS, f"number of {name}", f"{number:g}", f"at most {MAX_INTERVALS}", where)
+        self.visits.check(self.horizon)
+        if self.policy is not None:
+            number = self.horizon / self.policy.interval
+            require(number <= MAX_INTERVALS, "number of decisions", f"{number:g}", f"at most {MAX_INTERVALS}", where)
         names = [assay.variable for assay in self.assays]
         require(len(set(names)) == len(names), "list of assays", names, "one per variable", where)
 
@@ -124,12 +170,9 @@ class Protocol:
             choices = [item.name for item in known]
             for name in names:
                 require(name in choices, kind, repr(name), " | ".join(choices), f"protocol for {simulator.name}")
-        kinds = {item.name: item.kind for item in simulator.treatments}
+        treatments = {item.name: item for item in simulator.treatments}
         for regimen in self.regimens:
-            kind, duration = kinds[regimen.treatment], getattr(regimen, "duration", None)
-            expected = "null, as it is a bolus" if kind == "bolus" else f"a time, as it is of kind {kind}"
-            holds = (duration is None) == (kind == "bolus")
-            require(holds, "duration", duration, expected, f"regimen of {regimen.treatment}")
+            _check_regimen(regimen, treatments[regimen.treatment])
         looks_back = self.policy is not None and simulator.window is not None
         require(not looks_back, "policy", "set", f"none, as observing {simulator.name} takes time", "protocol")
         logs = [item.name for item in simulator.variables if item.transform == "log"]
@@ -137,3 +180,13 @@ class Protocol:
             holds = not (assay.additive and assay.variable in logs and assay.lower_limit is None)
             expected = "a limit, as the additive error can pass below 0"
             require(holds, "lower_limit", None, expected, f"assay of {assay.variable}")
+
+
+def _check_regimen(regimen: Regimen, treatment: Treatment) -> None:
+    where, (low, high) = f"regimen of {treatment.name}", treatment.plausible
+    for amount in regimen.given:
+        holds = amount == 0 or low <= amount <= high
+        require(holds, "amount", f"{amount:g}", f"{low:g} to {high:g} {treatment.unit}", where)
+    bolus, duration = treatment.kind == "bolus", getattr(regimen, "duration", None)
+    expected = "null, as it is a bolus" if bolus else f"a time, as it is of kind {treatment.kind}"
+    require((duration is None) == bolus, "duration", duration, expected, where)

@@ -1,4 +1,4 @@
-"""Treatments that are planned ahead: fixed cycles, and cycles drawn at random."""
+"""Treatments that are planned ahead: a list of doses, fixed cycles, and cycles drawn at random."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,9 +26,60 @@ class Regimen(Protocol):
 
     treatment: str
 
+    @property
+    def given(self) -> Sequence[float]:
+        """All amounts that it may give."""
+        ...
+
     def draw(self, rng: np.random.Generator, horizon: float) -> Given:
         """The doses of one subject between 0 and ``horizon``."""
         ...
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Doses one by one, the same for everyone.
+
+    Args:
+        treatment: name in the simulator.
+        times: not falling; all before the horizon.
+        amounts: one per time.
+        durations: how long each lasts; None: boluses.
+    """
+
+    treatment: str
+    times: Sequence[float]
+    amounts: Sequence[float]
+    durations: Sequence[float] | None = None
+
+    def __post_init__(self) -> None:
+        where, n = f"regimen of {self.treatment}", len(self.times)
+        require_between(where, 0, np.inf, **{f"times[{i}]": value for i, value in enumerate(self.times)})
+        require(bool((np.diff(self.times) >= 0).all()), "times", list(self.times), "times that do not fall", where)
+        require_between(where, -np.inf, np.inf, **{f"amounts[{i}]": value for i, value in enumerate(self.amounts)})
+        require_positive(where, **{f"durations[{i}]": value for i, value in enumerate(self.durations or ())})
+        for name in ("amounts", "durations"):
+            values = getattr(self, name)
+            require(values is None or len(values) == n, name, f"{values}", f"{n} numbers, one per time", where)
+
+    @property
+    def duration(self) -> Sequence[float] | None:
+        """None for boluses."""
+        return self.durations
+
+    @property
+    def given(self) -> Sequence[float]:
+        """All amounts that it may give."""
+        return self.amounts
+
+    def draw(self, rng: np.random.Generator, horizon: float) -> Given:
+        """Nothing is random here. Raises SimulationError for a dose at or after the horizon."""
+        time = np.array(self.times, dtype=np.float64)
+        late = time[time >= horizon]
+        where = f"regimen of {self.treatment}"
+        require(not len(late), "time of a dose", late[0] if len(late) else None, f"before {horizon:g}", where)
+        end = np.full(len(time), np.nan) if self.durations is None else time + np.asarray(self.durations)
+        return Given(time, end, np.array(self.amounts, dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -56,12 +107,18 @@ class Cycles:
     def __post_init__(self) -> None:
         where = f"regimen of {self.treatment}"
         require_positive(where, interval=self.interval, duration=self.duration)
-        require_between(where, 0, np.inf, amount=self.amount, start=self.start)
+        require_between(where, -np.inf, np.inf, amount=self.amount)
+        require_between(where, 0, np.inf, start=self.start)
         edges = np.diff([0.0, *self.offsets, self.interval])
         rises = len(self.offsets) > 0 and edges[0] >= 0 and bool((edges[1:] > 0).all())
         require(rises, "offsets", list(self.offsets), "rising times within the interval", where)
         if self.count is not None:
             require_whole(where, 0, count=self.count)
+
+    @property
+    def given(self) -> Sequence[float]:
+        """All amounts that it may give."""
+        return (self.amount,)
 
     def draw(self, rng: np.random.Generator, horizon: float) -> Given:
         """Nothing is random here. Raises SimulationError for too many doses."""
@@ -106,8 +163,13 @@ class RandomCycles:
         require_span(where, 0, np.inf, start=self.start, count=self.count)
         for name, values in (("amounts", self.amounts), ("intervals", self.intervals)):
             require(len(values) > 0, name, list(values), "at least one value", where)
-        require_between(where, 0, np.inf, **{f"amounts[{i}]": value for i, value in enumerate(self.amounts)})
+        require_between(where, -np.inf, np.inf, **{f"amounts[{i}]": value for i, value in enumerate(self.amounts)})
         require_positive(where, duration=self.duration, **{f"intervals[{i}]": v for i, v in enumerate(self.intervals)})
+
+    @property
+    def given(self) -> Sequence[float]:
+        """All amounts that it may give."""
+        return self.amounts
 
     def draw(self, rng: np.random.Generator, horizon: float) -> Given:
         amount, interval = rng.choice(np.asarray(self.amounts)), rng.choice(np.asarray(self.intervals))

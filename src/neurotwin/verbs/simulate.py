@@ -18,3 +18,13 @@ def simulate_cohort(overrides: Sequence[str]) -> Any:
     output = config.pop("output") or Path(config["paths"]["runs_dir"]) / "cohorts" / parts["simulator"].name
     more = {key: value for key, value in config.items() if key not in NOT_ARGUMENTS}
     return run_simulation(**parts, output=Path(output), **more)
+
+
+def draw_cohort(folder: Path) -> Path:
+    """Draw a cohort's summary into its folder; returns the file."""
+    from neurotwin.cohort import Cohort
+    from neurotwin.simulators.summary_plot import draw_summary
+
+    picture = folder / "summary.png"
+    draw_summary(Cohort.load(folder), picture)
+    return picture

@@ -17,7 +17,7 @@ PUBLIC = {
         Exported Source export_bundle
     """,
     "neurotwin.models": """
-        LEVELS Gru NeuralOde Prediction Surrogate joint_gaussian_nll
+        LEVELS GreyBox Gru NeuralOde Prediction Surrogate joint_gaussian_nll
     """,
     "neurotwin.runtime": """
         INPUT_FAULTS PatientDocument PlanDocument Predictor Reason Twin check_order parse_document

@@ -5,11 +5,10 @@ from dataclasses import MISSING, fields, replace
 import numpy as np
 import pytest
 import torch
-from simulator_cases import ROOT, SIMULATORS, configured, population_of, states_at
+from simulator_cases import ROOT, SIMULATORS, configured, doses_for, population_of, states_at
 
 from neurotwin import compose, units
 from neurotwin.errors import SimulationError
-from neurotwin.events import Doses
 from neurotwin.simulators.simulate import simulate
 from neurotwin.simulators.simulator import Simulator
 
@@ -146,24 +145,13 @@ def test_one_subject_alone_and_in_a_batch(name):
         np.testing.assert_allclose(one.jump(state[part], amount[part]), simulator.jump(state, amount)[part], rtol=1e-14)
 
 
-def doses_for(simulator, n=N, unit=1.0):
-    """Each treatment twice, around 0.5 and 2 ``unit``."""
-    rows = []
-    for index, treatment in enumerate(simulator.treatments):
-        high = min(treatment.plausible[1], 1.0) if np.isfinite(treatment.plausible[1]) else 1.0
-        for begin in (0.5 * unit, 2.0 * unit):
-            end = np.nan if treatment.kind == "bolus" else begin + 0.7 * unit
-            rows += [(subject, begin, end, index, high) for subject in range(n)]
-    return simulator.acted_out(Doses.of(*map(list, zip(*rows, strict=True)))) if rows else Doses.of()
-
-
 def test_the_closed_form_is_the_solution_of_the_equations(name):
     simulator = drawn(name)
     if not simulator.has_closed_form:
         with pytest.raises(SimulationError, match="no closed form"):
             simulator.propagate(*(np.zeros((1, 1)),) * 4)
         return
-    times, doses = np.array([0.3, 1.0, 2.5, 7.0]), doses_for(simulator)
+    times, doses = np.array([0.3, 1.0, 2.5, 7.0]), doses_for(simulator, N)
     exact, _ = states_at(simulator, times, doses, n=N, method="closed_form")
     truth, _ = states_at(simulator, times, doses, n=N, method="dop853", rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(exact, truth, rtol=1e-9, atol=1e-11)
@@ -172,7 +160,7 @@ def test_the_closed_form_is_the_solution_of_the_equations(name):
 def test_fixed_steps_reach_the_truth_and_have_order_four(name):
     simulator = drawn(name)
     step = simulator.max_step
-    times, doses = np.array([8.0, 20.0, 48.0]) * step, doses_for(simulator, unit=8 * step)
+    times, doses = np.array([8.0, 20.0, 48.0]) * step, doses_for(simulator, N, unit=8 * step)
     truth, _ = states_at(simulator, times, doses, n=N, method="dop853", rtol=1e-12, atol=1e-14)
     scale = np.maximum(np.abs(truth).max(axis=(0, 1)), 1e-12)
     errors = []

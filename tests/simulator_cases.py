@@ -13,7 +13,7 @@ from neurotwin.events import Doses, Observations, Queries
 from neurotwin.simulators.engine import solve
 from neurotwin.timeline import build_timeline
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 SIMULATORS = sorted(path.stem for path in (ROOT / "conf" / "simulator").glob("*.yaml"))
 PROTOCOLS = sorted(path.stem for path in (ROOT / "conf" / "protocol").glob("*.yaml"))
 
@@ -72,3 +72,14 @@ def worst(value, expected):
     """Largest error in units of the column's largest value."""
     expected = np.asarray(expected, dtype=float)
     return float(np.abs(np.asarray(value) - expected).max() / np.abs(expected).max())
+
+
+def doses_for(simulator, n, unit=1.0):
+    """Each treatment twice, around 0.5 and 2 ``unit``."""
+    rows = []
+    for index, treatment in enumerate(simulator.treatments):
+        high = min(treatment.plausible[1], 1.0) if np.isfinite(treatment.plausible[1]) else 1.0
+        for begin in (0.5 * unit, 2.0 * unit):
+            end = np.nan if treatment.kind == "bolus" else begin + 0.7 * unit
+            rows += [(subject, begin, end, index, high) for subject in range(n)]
+    return simulator.acted_out(Doses.of(*map(list, zip(*rows, strict=True)))) if rows else Doses.of()

@@ -21,8 +21,11 @@ app = typer.Typer(
 )
 ingest = typer.Typer(no_args_is_help=True, help="Read health records into a cohort, every row accounted for.")
 app.add_typer(ingest, name="ingest")
+cohort = typer.Typer(no_args_is_help=True, help="Look at a cohort, check it, hand it on.")
+app.add_typer(cohort, name="cohort")
 
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.", show_default=False)]
+CohortFolder = Annotated[Path, typer.Argument(help="Cohort folder.", show_default=False)]
 BundleFolder = Annotated[Path, typer.Argument(help="Bundle folder, NAME@VERSION.", show_default=False)]
 
 
@@ -119,6 +122,27 @@ def ingest_csv(
 
     print_summary(read(source, mapping, output, key_file=key_file))
     _next(f"neurotwin train data.cohort={output}")
+
+
+@cohort.command("describe")
+def describe_cohort(
+    folder: CohortFolder, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """Subjects, variables, treatments and covariates in numbers, none of which belongs to one subject."""
+    from neurotwin.verbs.cohort import print_description
+
+    print_description(folder, as_json)
+
+
+@cohort.command("validate")
+def validate_cohort(
+    folder: CohortFolder, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
+) -> None:
+    """Check a cohort's files against their hashes and its tables against its schema; exit 2 if a check fails."""
+    from neurotwin.verbs.cohort import print_checks
+
+    print_checks(folder, as_json)
+    _next(f"neurotwin train data.cohort={folder}")
 
 
 @app.command(context_settings=OVERRIDES)

@@ -224,10 +224,15 @@ def write_shard(folder: Path, number: int, part: Cohort) -> dict[str, Any]:
     return {"shard": f"{number:05d}", "subjects": len(part), "files": files}
 
 
+def shards_digest(shards: list[dict[str, Any]], schema: dict[str, Any]) -> str:
+    """Hash of a cohort's content: its files' hashes and its schema, both as in ``cohort.json``."""
+    content = json.dumps([shard["files"] for shard in shards] + [schema], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def write_manifest(folder: Path, schema: Schema, shards: list[dict[str, Any]], provenance: dict[str, Any]) -> str:
     """Write ``cohort.json`` at once and return the hash of the cohort's content."""
-    content = json.dumps([shard["files"] for shard in shards] + [schema.model_dump(mode="json")], sort_keys=True)
-    digest = hashlib.sha256(content.encode()).hexdigest()
+    digest = shards_digest(shards, schema.model_dump(mode="json"))
     manifest = {
         "format": FORMAT,
         "sha256": digest,

@@ -76,6 +76,8 @@ def _draw_variable(axes: Any, cohort: Cohort, index: int) -> None:
         axes.plot(middle, band[1], color=MIDDLE, linewidth=1.8)
     if variable.transform == "log" and (seen.value > 0).all():
         axes.set_yscale("log")
+        # What lies far below the offset of its modelling scale is as good as nothing: no room for it.
+        axes.set_ylim(bottom=max(float(seen.value.min()), variable.offset / 10, float(seen.value.max()) * 1e-12))
     axes.set_title(f"{variable.name} [{variable.unit}]", fontsize=9)
 
 

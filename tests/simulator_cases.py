@@ -43,7 +43,7 @@ def reference(path):
     return folder / path
 
 
-def timeline_of(simulator, times, doses=None, n=1, max_step=1e6, cut=True):
+def timeline_of(simulator, times, doses=None, n=1, max_step=None, cut=True):
     """A timeline that asks all ``n`` subjects at ``times``, with a row boundary at each if ``cut``."""
     subject, time = np.repeat(np.arange(n), len(times)), np.tile(times, n)
     seen = Observations.of(subject, time, 0, 0.0) if cut else Observations.of([], [], [], [])
@@ -56,11 +56,12 @@ def timeline_of(simulator, times, doses=None, n=1, max_step=1e6, cut=True):
         observations=seen,
         doses=doses if doses is not None else Doses.of(),
         queries=Queries.of(subject, time),
-        max_step=max_step,
+        # The open stretch after the last event is walked in steps of this length.
+        max_step=max_step or max(times[-1], 1e-9),
     )
 
 
-def states_at(simulator, times, doses=None, *, method="auto", n=1, max_step=1e6, cut=True, **more):
+def states_at(simulator, times, doses=None, *, method="auto", n=1, max_step=None, cut=True, **more):
     """States ``[n, time, state]`` and the solution."""
     timeline = timeline_of(simulator, times, doses, n, max_step, cut)
     solution = solve(simulator, timeline, method=method, **more)

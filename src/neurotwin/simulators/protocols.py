@@ -1,5 +1,6 @@
 """What happens to virtual patients: when they are seen, what is measured, how they are treated."""
 
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -134,6 +135,29 @@ class Assay:
         return np.clip(measured, low, high), censor
 
 
+class Measurement(typing.Protocol):
+    """How a variable is measured: `Assay`, or another with these."""
+
+    @property
+    def variable(self) -> str:
+        """Name in the simulator."""
+        ...
+
+    @property
+    def additive(self) -> float:
+        """SD of an error that does not shrink with the value, and so may pass below 0."""
+        ...
+
+    @property
+    def lower_limit(self) -> float | None:
+        """Limit of quantification, if there is one."""
+        ...
+
+    def measure(self, value: Array, noise: Array) -> tuple[Array, NDArray[np.int8]]:
+        """See `Assay.measure`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A trial.
@@ -148,7 +172,7 @@ class Protocol:
 
     horizon: float
     visits: Visits | VisitTimes
-    assays: Sequence[Assay] = ()
+    assays: Sequence[Measurement] = ()
     regimens: Sequence[Regimen] = ()
     policy: Policy | None = None
 

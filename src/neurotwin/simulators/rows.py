@@ -18,14 +18,12 @@ class Flow(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One row of the timeline, of all subjects. ``resumed``: the row before was a peek into the same stretch."""
+    """One row of the timeline, of all subjects."""
 
     t: Array
     dt: Array
     control: Array
     query_at: Array
-    peek: NDArray[np.bool_]
-    resumed: NDArray[np.bool_]
 
 
 Advance = Callable[[Row, Array], Flow]

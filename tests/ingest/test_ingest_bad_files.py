@@ -200,7 +200,7 @@ NO_DATES = ("1970-01-01", "0001-01-01", "9999-12-31", "1900-01-01", "1899-12-30"
     [*((one, "time_unreadable") for one in DATES.values()), *((one, "time_implausible") for one in NO_DATES)],
 )
 def test_bad_dates(ingest, long, text, reason):
-    long["index"]["at"] = "first"
+    long["index"]["at"], long["shifted"] = "first", True
     long["tables"][0]["time"] = {"column": "day", "format": "%Y-%m-%d"}
     ingest(LONG_HEADER + f"a,2024-01-02,GLU,90,mg/dL\na,{text},GLU,91,mg/dL\na,2199-12-31,GLU,92,mg/dL\n", long)
     assert dict(ingest.report.totals.rejected) == {reason: 1} and ingest.report.totals.accepted == 2
@@ -218,7 +218,7 @@ def test_naive_and_zoned_times_do_not_mix(ingest, long):
     long["index"]["at"] = "first"
     long["tables"][0]["time"] = {"column": "day", "format": "%Y-%m-%dT%H:%M:%S%z"}
     ingest(LONG_HEADER + "a,2024-01-01T00:00:00Z,GLU,90,mg/dL\na,2024-01-01T05:00:00,GLU,91,mg/dL\n", long)
-    assert dict(ingest.report.totals.rejected) == {"time_unreadable": 1}
+    assert dict(ingest.report.totals.rejected) == {"time_zone_mixed": 1}
 
 
 def test_a_unit_that_drifts_in_the_file_is_converted_row_by_row(ingest, long):

@@ -176,7 +176,7 @@ def test_same_input_in_any_order_gives_the_same_cohort(ingest, long):
 
 
 def test_dates_count_from_the_first_measurement(ingest, long):
-    long["index"]["at"] = "first"
+    long["index"]["at"], long["shifted"] = "first", True
     long["tables"][0]["time"] = {"column": "day", "format": "%Y-%m-%d %H:%M"}
     text = (
         LONG_HEADER

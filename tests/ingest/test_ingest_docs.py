@@ -33,3 +33,9 @@ def test_the_example_works(tmp_path):
     report = ingest_csv(source, parse_mapping(EXAMPLE), tmp_path / "cohort", key_file=key, progress=False)
     assert report.balanced and report.items.totals["measurements"].accepted == 2
     assert report.items.totals["treatments"].accepted == 1 and report.items.totals["statics"].accepted == 2
+
+
+def test_the_reader_of_the_page_works(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(re.search(r"```python\n([^`]*?DiaryReader.*?)```", PAGE, re.DOTALL).group(1), {})
+    assert capsys.readouterr().out == "1 {'value_not_a_number': 1}\n"

@@ -1,6 +1,7 @@
 """Sources of recorded data, read into a Cohort with every row accounted for.
 
-A reader yields raw records, still as text (`records`); `convert` turns them into events or a reason; `accounting`
-counts what became of each; `assemble` settles duplicates and builds the Cohort. Only the reader and the part of the
-mapping that names its columns belong to one format: see `delimited`, `layouts` and `csv` for delimited text.
+A reader turns its source into batches of text (`batches`), and everything after it is one road for all formats
+(`pipeline`): `layouts` finds the cells of a batch, `quantities`, `times` and `doses` read them, `convert` sends events
+to `buckets` on disk or counts why not, `assemble` settles duplicates bucket by bucket, and `build` writes the cohort.
+`accounting` and `rows` count what became of each item and each row.
 """

@@ -1,20 +1,13 @@
-"""What became of each row and each item: read = accepted + merged + out_of_scope + rejected, always.
+"""What became of each item: read = accepted + merged + out_of_scope + rejected, always. `rows` does so for rows."""
 
-Places name a line and a column, never a value.
-"""
-
-from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neurotwin.errors import IngestError
-
-PLACES_KEPT = 5
 KINDS = ("measurements", "treatments", "statics")
 
 
@@ -23,15 +16,25 @@ class Reason(StrEnum):
 
     FIELD_COUNT = "field_count"
     ROW_UNREADABLE = "row_unreadable"
+    RESOURCE_INVALID = "resource_invalid"
+    MODIFIER_EXTENSION = "modifier_extension"
+    ENTERED_IN_ERROR = "entered_in_error"
     SUBJECT_MISSING = "subject_missing"
     SUBJECT_UNREADABLE = "subject_unreadable"
+    SUBJECT_UNKNOWN = "subject_unknown"
+    REFERENCE_UNRESOLVED = "reference_unresolved"
     TIME_MISSING = "time_missing"
     TIME_UNREADABLE = "time_unreadable"
+    TIME_ZONE_MIXED = "time_zone_mixed"
     TIME_IMPLAUSIBLE = "time_implausible"
+    TIME_IN_FUTURE = "time_in_future"
     INDEX_MISSING = "index_missing"
     INDEX_CONFLICT = "index_conflict"
     BEFORE_INDEX = "before_index"
+    BEFORE_BIRTH = "before_birth"
+    AFTER_DEATH = "after_death"
     CODE_MISSING = "code_missing"
+    CODE_AMBIGUOUS = "code_ambiguous"
     VALUE_MISSING = "value_missing"
     VALUE_NOT_A_NUMBER = "value_not_a_number"
     VALUE_NOT_FINITE = "value_not_finite"
@@ -40,6 +43,10 @@ class Reason(StrEnum):
     UNIT_INCOMPATIBLE = "unit_incompatible"
     IMPLAUSIBLE = "implausible"
     LEVEL_UNKNOWN = "level_unknown"
+    RESET_EVENT = "reset_event"
+    STEADY_STATE = "steady_state"
+    MODELLED_RATE = "modelled_rate"
+    ADDITIONAL_DOSES = "additional_doses"
     STOP_MISSING = "stop_missing"
     STOP_NOT_AFTER_START = "stop_not_after_start"
     DUPLICATE_CONFLICT = "duplicate_conflict"
@@ -51,13 +58,6 @@ ACCEPTED, MERGED, OUT_OF_SCOPE = 0, -1, -2
 """Outcome of an item or a row; a positive outcome is the code of the reason for rejection."""
 
 Outcomes = NDArray[np.int8]
-
-
-class Place(NamedTuple):
-    """Where something was rejected: line of the file from 1, and column from 1 or 0 for the whole row."""
-
-    line: int
-    column: int
 
 
 @dataclass
@@ -75,12 +75,7 @@ class Account:
         """Whether read = accepted + merged + out_of_scope + rejected."""
         return self.read == self.accepted + self.merged + self.out_of_scope + self.rejected.total()
 
-    def reject(self, reason: Reason) -> None:
-        """Count one that was read and rejected."""
-        self.read += 1
-        self.rejected[reason] += 1
-
-    def leave_out(self, count: int = 1) -> None:
+    def leave_out(self, count: int) -> None:
         """Count some that were read and are out of scope."""
         self.read += count
         self.out_of_scope += count
@@ -88,15 +83,12 @@ class Account:
     def settle(self, outcomes: Outcomes) -> None:
         """Count some that were read, each with its outcome."""
         self.read += len(outcomes)
-        for outcome, count in zip(*np.unique(outcomes, return_counts=True), strict=True):
-            if outcome == ACCEPTED:
-                self.accepted += int(count)
-            elif outcome == MERGED:
-                self.merged += int(count)
-            elif outcome == OUT_OF_SCOPE:
-                self.out_of_scope += int(count)
-            else:
-                self.rejected[REASONS[int(outcome) - 1]] += int(count)
+        counts = np.bincount(outcomes.astype(np.int64) - OUT_OF_SCOPE, minlength=-OUT_OF_SCOPE + 1)
+        self.accepted += int(counts[ACCEPTED - OUT_OF_SCOPE])
+        self.merged += int(counts[MERGED - OUT_OF_SCOPE])
+        self.out_of_scope += int(counts[0])
+        for code in np.flatnonzero(counts[1 - OUT_OF_SCOPE :]):
+            self.rejected[REASONS[code]] += int(counts[code + 1 - OUT_OF_SCOPE])
 
     def add(self, other: "Account") -> None:
         """Count the other account's as well."""
@@ -118,35 +110,6 @@ class Account:
         }
 
 
-@dataclass
-class FileAccount(Account):
-    """Counts of one file's rows, with the first places of each reason."""
-
-    path: str = ""
-    sha256: str = ""
-    size: int = 0
-    columns_ignored: int = 0
-    places: dict[Reason, list[Place]] = field(default_factory=dict)
-
-    def remember(self, reason: Reason, place: Place) -> None:
-        """Keep the place if few of its reason are known."""
-        known = self.places.setdefault(reason, [])
-        if len(known) < PLACES_KEPT:
-            known.append(place)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        places = {str(reason): [place._asdict() for place in kept] for reason, kept in sorted(self.places.items())}
-        return {
-            "path": self.path,
-            "sha256": self.sha256,
-            "bytes": self.size,
-            **super().as_dict(),
-            "columns_ignored": self.columns_ignored,
-            "places": places,
-        }
-
-
 class ItemAccounts:
     """Counts of measurements, treatments and statics, in all and by name.
 
@@ -163,79 +126,16 @@ class ItemAccounts:
         """The account of one variable, treatment or static covariate."""
         return self.by_name.setdefault(name, Account())
 
-    def reject(self, kind: str, name: str, reason: Reason) -> None:
-        """Count one rejected item."""
-        self.totals[kind].reject(reason)
-        self.account(name).reject(reason)
+    def settle(self, kind: str, name: str, outcomes: Outcomes) -> None:
+        """Count items of one name, each with its outcome."""
+        self.totals[kind].settle(outcomes)
+        self.account(name).settle(outcomes)
 
     def count_conversions(self, name: str, unit: str, sources: Counter[str]) -> None:
         """Count from which units something was brought to the schema's."""
         for source, count in sources.items():
             self.converted[name, source, unit] += count
 
-    def leave_out(self, kind: str, count: int, name: str = "") -> None:
-        """Count items out of scope."""
+    def leave_out(self, kind: str, count: int) -> None:
+        """Count items out of scope that have no name in the schema."""
         self.totals[kind].leave_out(count)
-        if name:
-            self.account(name).leave_out(count)
-
-
-class RowLedger:
-    """Row by row what happened, two small numbers and a line number each; settled when the items are.
-
-    A row follows its *primary* items: its measurements, or where it has none its doses, or else its statics. It is
-    accepted when one of them is, else merged when one of them is, else rejected for the first reason met, else out
-    of scope.
-    """
-
-    def __init__(self) -> None:
-        self.files: list[FileAccount] = []
-        self._begin: list[int] = []
-        self._line, self._reason = array("q"), array("b")
-
-    def open_file(self, account: FileAccount) -> None:
-        """Rows from here on belong to this file."""
-        self.files.append(account)
-        self._begin.append(len(self._line))
-
-    def open_row(self, line: int) -> int:
-        """Note that a row was read; returns its number."""
-        self._line.append(line)
-        self._reason.append(0)
-        return len(self._line) - 1
-
-    def reject(self, row: int, reason: Reason, column: int = 0, *, primary: bool = True) -> None:
-        """Note the rejection of a row of the file now open, or of an item in it."""
-        if primary and not self._reason[row]:
-            self._reason[row] = CODES[reason]
-        self.files[-1].remember(reason, Place(self._line[row], column))
-
-    def reject_late(self, rows: NDArray[np.int64], outcomes: Outcomes) -> None:
-        """Remember places of items rejected in the assembly."""
-        late = np.flatnonzero(outcomes > 0)
-        for code in np.unique(outcomes[late]):
-            of_reason = np.sort(rows[late[outcomes[late] == code]])
-            owner = np.searchsorted(self._begin, of_reason, side="right") - 1
-            for number in np.unique(owner):
-                for row in of_reason[owner == number][:PLACES_KEPT]:
-                    self.files[int(number)].remember(REASONS[int(code) - 1], Place(self._line[int(row)], 0))
-
-    def settle(self, rows: NDArray[np.int64], outcomes: Outcomes) -> None:
-        """Decide every row; ``rows`` and ``outcomes`` are those of the primary items that reached the assembly.
-
-        Raises:
-            IngestError: the counts do not add up, which would be a fault of this program.
-        """
-        n_rows = len(self._line)
-        reason = np.frombuffer(self._reason, dtype=np.int8) if n_rows else np.zeros(0, np.int8)
-        outcome = np.where(reason > 0, reason, np.int8(OUT_OF_SCOPE))
-        late = outcomes > 0
-        undecided = late & (reason[rows] == 0)
-        outcome[rows[undecided][::-1]] = outcomes[undecided][::-1]
-        outcome[rows[outcomes == MERGED]] = MERGED
-        outcome[rows[outcomes == ACCEPTED]] = ACCEPTED
-        for number, account in enumerate(self.files):
-            end = self._begin[number + 1] if number + 1 < len(self.files) else n_rows
-            account.settle(outcome[self._begin[number] : end])
-            if account.read != end - self._begin[number] or not account.balanced:
-                raise IngestError("the accounts do not balance", where=account.path, remedy="report this as a bug")

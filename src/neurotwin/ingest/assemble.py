@@ -1,10 +1,9 @@
-"""From the store to a Cohort: index event, duplicates, statics, order. All of it on whole columns.
+"""From a bucket to events: index event, life span, duplicates, statics, order. All of it on whole columns.
 
 The result does not depend on the order of rows and files: of equal items one is kept and the others are merged; items
 that contradict each other are all rejected.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,144 +11,125 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurotwin.events import Doses, Observations
-from neurotwin.ingest.accounting import ACCEPTED, CODES, MERGED, OUT_OF_SCOPE, ItemAccounts, Outcomes, Reason, RowLedger
+from neurotwin.ingest.accounting import ACCEPTED, OUT_OF_SCOPE, ItemAccounts, Reason
+from neurotwin.ingest.buckets import BIRTH, DEATH, INDEX, UNTIL_NEXT, Bucket
+from neurotwin.ingest.items import Items
 from neurotwin.ingest.mapping import SourceMapping
-from neurotwin.ingest.store import Columns, Store
+from neurotwin.ingest.rows import RowAccounts
 from neurotwin.units import conversion
 
 Array = NDArray[np.float64]
-Index = NDArray[np.int64]
-Indices = tuple[Array, NDArray[np.bool_]]
-SAME = 1e-9
-"""Relative difference up to which two numbers are the same, so that a unit conversion makes no conflict."""
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """Events in the cohort's time, by the subject numbers of the store; ``statics`` is ``[subject, static]``."""
+    """Events in the cohort's time, by the subject numbers of the bucket; ``statics`` is ``[subject, static]``."""
 
     observations: Observations
     doses: Doses
     statics: Array
 
 
-def assemble(mapping: SourceMapping, store: Store, ledger: RowLedger, accounts: ItemAccounts) -> Assembled:
-    """Settle every item of the store and every row of the ledger."""
-    zero = _index_events(mapping, store)
-    scale = conversion("us", mapping.time_unit).factor if mapping.dated else 1.0
-    values = _Items(store.values, "measurements", [one.name for one in mapping.variables], "variable")
-    doses = _Items(store.doses, "treatments", [one.name for one in mapping.treatments], "treatment")
-    statics = _Items(store.statics, "statics", [one.name for one in mapping.statics], "static")
-    observations = _observations(mapping, values, zero, scale)
-    given = _doses(mapping, doses, zero, scale)
-    table = _statics(statics, len(store.subjects), len(mapping.statics))
-    rows, outcomes = [], []
-    for items in (values, doses, statics):
-        items.report(accounts, ledger)
-    for items in (values, doses, statics, _index_items(store, zero[1])):
-        primary = items.get("primary") > 0
-        rows.append(items.get("row")[primary])
-        outcomes.append(items.outcomes[primary])
-    ledger.settle(np.concatenate(rows), np.concatenate(outcomes))
+@dataclass(frozen=True)
+class _Index:
+    """``[subject]`` time of the index event, NaN where unknown, whether sources disagree about it, and the factor from
+    times as read to the cohort's unit."""
+
+    zero: Array
+    conflict: NDArray[np.bool_]
+    scale: float
+
+
+def assemble(mapping: SourceMapping, bucket: Bucket, rows: RowAccounts, accounts: ItemAccounts) -> Assembled:
+    """Settle every item of a bucket and the rows that wait for them."""
+    values, doses = Items(bucket.columns("values")), Items(bucket.columns("doses"))
+    statics, marks = Items(bucket.columns("statics")), Items(bucket.columns("marks"))
+    _check_life(marks, values, doses, len(bucket.subjects))
+    index = _index_events(mapping, values, marks, len(bucket.subjects))
+    observations = _observations(mapping, values, index)
+    given = _doses(mapping, doses, index)
+    table = _statics(statics, len(bucket.subjects), len(mapping.statics))
+    marks.reject(index.conflict[marks["subject"]] & (marks["mark"] == INDEX), Reason.INDEX_CONFLICT)
+    marks.settle([marks["subject"], marks["mark"]], [])
+    for kind, items, names, channel in (
+        ("measurements", values, [one.name for one in mapping.variables], "variable"),
+        ("treatments", doses, [one.name for one in mapping.treatments], "treatment"),
+        ("statics", statics, [one.name for one in mapping.statics], "static"),
+    ):
+        items.report(kind, names, items[channel], accounts, rows)
+    primary = [items["primary"] >= 0 for items in (values, doses, statics, marks)]
+    chosen = list(zip((values, doses, statics, marks), primary, strict=True))
+    rows.settle_late(
+        np.concatenate([items["row"][mask] for items, mask in chosen]),
+        np.concatenate([items["primary"][mask] for items, mask in chosen]),
+        np.concatenate([items.outcomes[mask] for items, mask in chosen]),
+    )
     return Assembled(observations, given, table)
 
 
-class _Items:
-    """Columns of one kind of item with an outcome each, ACCEPTED until something else is found."""
-
-    def __init__(self, columns: Columns, kind: str, names: list[str], channel: str) -> None:
-        self._columns, self._kind, self._names, self._channel = columns, kind, names, channel
-        self.outcomes: Outcomes = np.full(len(columns), ACCEPTED, dtype=np.int8)
-
-    def get(self, name: str) -> NDArray[Any]:
-        return self._columns.column(name)
-
-    def reject(self, where: NDArray[np.bool_], reason: Reason) -> None:
-        """Reject the items marked that are not rejected yet."""
-        self.outcomes[where & (self.outcomes == ACCEPTED)] = CODES[reason]
-
-    def settle(self, keys: Sequence[NDArray[Any]], contents: Sequence[Array]) -> None:
-        """Among the items accepted so far, merge those of equal keys and contents, reject those that differ."""
-        alive = np.flatnonzero(self.outcomes == ACCEPTED)
-        order = alive[np.lexsort((self.get("row")[alive], *(key[alive] for key in reversed(keys))))]
-        if not len(order):
-            return
-        fresh = np.r_[True, np.any([np.diff(key[order]) != 0 for key in keys], axis=0)]
-        begin = np.flatnonzero(fresh)
-        group = np.cumsum(fresh) - 1
-        conflict = np.zeros(len(begin), dtype=np.bool_)
-        for content in contents:
-            low, high = (ufunc.reduceat(content[order], begin) for ufunc in (np.minimum, np.maximum))
-            conflict |= ~np.isclose(low, high, rtol=SAME, atol=0.0)
-            content[order[begin]] = low  # whichever row came first, the merged item has the least of the equal values
-        self.outcomes[order[~fresh]] = MERGED
-        self.outcomes[order[conflict[group]]] = CODES[Reason.DUPLICATE_CONFLICT]
-
-    def report(self, accounts: ItemAccounts, ledger: RowLedger) -> None:
-        """Count the outcomes in all and by name, and remember places."""
-        accounts.totals[self._kind].settle(self.outcomes)
-        channel = self.get(self._channel)
-        for number in np.unique(channel):
-            accounts.account(self._names[int(number)]).settle(self.outcomes[channel == number])
-        ledger.reject_late(self.get("row"), self.outcomes)
+def _marked(marks: Items, mark: int, count: int) -> tuple[Array, Array]:
+    """``[subject]`` first and last time of a mark; infinite, so that first > last, where there is none."""
+    chosen = marks["mark"] == mark
+    first, last = np.full(count, np.inf), np.full(count, -np.inf)
+    np.minimum.at(first, marks["subject"][chosen], marks["time"][chosen])
+    np.maximum.at(last, marks["subject"][chosen], marks["time"][chosen])
+    return first, last
 
 
-def _index_events(mapping: SourceMapping, store: Store) -> Indices:
-    """``[subject]`` time of the index event, NaN where unknown; and whether sources disagree about it."""
-    n = len(store.subjects)
-    conflict = np.zeros(n, dtype=np.bool_)
+def _check_life(marks: Items, values: Items, doses: Items, count: int) -> None:
+    """Reject what came before the subject's birth or after its death; where sources disagree, before or after any."""
+    for items in (values, doses):
+        subject, time = items["subject"], items["time"]  # NaN at the index event: neither before nor after
+        items.reject(time < _marked(marks, BIRTH, count)[1][subject], Reason.BEFORE_BIRTH)
+        items.reject(time > _marked(marks, DEATH, count)[0][subject], Reason.AFTER_DEATH)
+
+
+def _index_events(mapping: SourceMapping, values: Items, marks: Items, count: int) -> _Index:
+    scale = conversion("us", mapping.time_unit).factor if mapping.dated else 1.0
     if mapping.index.at == "zero":
-        return np.zeros(n), conflict
-    events = store.values if mapping.index.at == "first" else store.index
-    subject, time = events.column("subject"), events.column("time")
-    first, last = np.full(n, np.inf), np.full(n, -np.inf)
-    np.minimum.at(first, subject, time)
-    np.maximum.at(last, subject, time)
+        return _Index(np.zeros(count), np.zeros(count, dtype=np.bool_), scale)
     if mapping.index.at == "column":
-        conflict = np.isfinite(first) & (first != last)
-    return np.where(np.isfinite(first), first, np.nan), conflict
+        first, last = _marked(marks, INDEX, count)
+        return _Index(np.where(np.isfinite(first), first, np.nan), np.isfinite(first) & (first != last), scale)
+    alive = values.outcomes == ACCEPTED
+    first = np.full(count, np.inf)
+    np.minimum.at(first, values["subject"][alive], values["time"][alive])
+    return _Index(np.where(np.isfinite(first), first, np.nan), np.zeros(count, dtype=np.bool_), scale)
 
 
-def _index_items(store: Store, conflict: NDArray[np.bool_]) -> _Items:
-    """What became of the rows that only tell their subject's index event."""
-    items = _Items(store.index, "index", [], "")
-    subject = items.get("subject")
-    items.reject(conflict[subject], Reason.INDEX_CONFLICT)
-    items.settle([subject], [])
-    return items
+def _check_index(items: Items, index: _Index) -> None:
+    subject = items["subject"]
+    items.reject(index.conflict[subject], Reason.INDEX_CONFLICT)
+    items.reject(np.isnan(index.zero[subject]), Reason.INDEX_MISSING)
 
 
-def _check_index(items: _Items, zero: Array, conflict: NDArray[np.bool_]) -> None:
-    subject = items.get("subject")
-    items.reject(conflict[subject], Reason.INDEX_CONFLICT)
-    items.reject(np.isnan(zero[subject]), Reason.INDEX_MISSING)
-
-
-def _observations(mapping: SourceMapping, items: _Items, index: Indices, scale: float) -> Observations:
-    zero, conflict = index
-    _check_index(items, zero, conflict)
-    subject, variable, value = items.get("subject"), items.get("variable"), items.get("value")
-    censor = items.get("censor").astype(np.float64)
-    time = (items.get("time") - zero[subject]) * scale
+def _observations(mapping: SourceMapping, items: Items, index: _Index) -> Observations:
+    _check_index(items, index)
+    subject, variable, value = items["subject"], items["variable"], items["value"]
+    censor = items["censor"].astype(np.float64)
+    time = (items["time"] - index.zero[subject]) * index.scale
     if mapping.before_index == "reject":
         items.reject(time < 0, Reason.BEFORE_INDEX)
-    kept = np.isin(variable, [number for number, one in enumerate(mapping.variables) if one.name in mapping.replicates])
-    # A replicate's own value is part of its key, so that replicates merge when equal and never contradict each other.
-    keys = [subject, variable, time, np.where(kept, value, 0.0), np.where(kept, censor, 0.0)]
+    keys: list[NDArray[Any]] = [subject, time, variable, items["post_dose"]]
+    kept = [number for number, one in enumerate(mapping.variables) if one.name in mapping.replicates]
+    if kept:
+        # A replicate's own value is part of its key, so that replicates merge when equal and never contradict.
+        same = np.isin(variable, kept)
+        keys += [np.where(same, value, 0.0), np.where(same, censor, 0.0)]
     items.settle(keys, [value, censor])
-    chosen = items.outcomes == ACCEPTED
-    # Sorted by value, so that the order of replicates does not depend on that of the rows.
-    order = np.lexsort((censor, value))
-    return Observations.of(subject, time, variable, value, censor).take(order[chosen[order]])
+    chosen = np.flatnonzero(items.outcomes == ACCEPTED)
+    if kept:  # so that the order of replicates does not depend on that of the rows
+        chosen = chosen[np.lexsort((censor[chosen], value[chosen]))]
+    return Observations.of(subject, time, variable, value, censor, items["post_dose"]).take(chosen)
 
 
-def _doses(mapping: SourceMapping, items: _Items, index: Indices, scale: float) -> Doses:
-    zero, conflict = index
-    _check_index(items, zero, conflict)
-    subject, treatment, amount = items.get("subject"), items.get("treatment"), items.get("amount")
-    begin = items.get("time")
-    time = np.where(np.isnan(begin), 0.0, (begin - zero[subject]) * scale)
-    end = (items.get("end") - zero[subject]) * scale
+def _doses(mapping: SourceMapping, items: Items, index: _Index) -> Doses:
+    _check_index(items, index)
+    subject, treatment, amount = items["subject"], items["treatment"], items["amount"]
+    begin = items["time"]
+    time = np.where(np.isnan(begin), 0.0, (begin - index.zero[subject]) * index.scale)
+    end = (items["end"] - index.zero[subject]) * index.scale
+    _end_with_next(items, time, end)
     items.reject(end <= time, Reason.STOP_NOT_AFTER_START)  # a start at the index event is known only here
     if mapping.before_index == "reject":
         # A period that reaches past the index event is kept: it acts on what is observed.
@@ -163,8 +143,26 @@ def _doses(mapping: SourceMapping, items: _Items, index: Indices, scale: float) 
     return Doses.of(subject, time, np.where(bolus, np.nan, ends), treatment, amount).take(chosen)
 
 
-def _statics(items: _Items, n_subjects: int, n_statics: int) -> Array:
-    subject, static, value = items.get("subject"), items.get("static"), items.get("value")
+def _end_with_next(items: Items, time: Array, end: Array) -> None:
+    """Let periods that wait for it end when the subject's next one of the treatment begins, or go on."""
+    waiting = items["end"] == UNTIL_NEXT
+    if not waiting.any():
+        return
+    alive = np.flatnonzero((items.outcomes == ACCEPTED) & np.isfinite(time))
+    order = alive[np.lexsort((time[alive], items["treatment"][alive], items["subject"][alive]))]
+    same = np.diff(items["subject"][order]) == 0
+    same &= np.diff(items["treatment"][order]) == 0
+    later = np.flatnonzero(np.r_[same & (np.diff(time[order]) > 0), False])  # the next in order is such a one
+    fresh = np.flatnonzero(np.r_[True, ~same | (np.diff(time[order]) > 0)])
+    following = np.full(len(order), np.inf)
+    following[later] = time[order[later + 1]]
+    last_of_instant = np.r_[fresh[1:] - 1, len(order) - 1] if len(order) else fresh
+    until = np.repeat(following[last_of_instant], np.diff(np.r_[fresh, len(order)])) if len(order) else following
+    end[order] = np.where(waiting[order], until, end[order])
+
+
+def _statics(items: Items, n_subjects: int, n_statics: int) -> Array:
+    subject, static, value = items["subject"], items["static"], items["value"]
     items.settle([subject, static], [value])
     table = np.full((n_subjects, n_statics), np.nan)
     chosen = items.outcomes == ACCEPTED

@@ -1,73 +1,29 @@
 """Channels: a mapping's quantities, ready to turn text into numbers in the schema's units."""
 
-import math
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from neurotwin.ingest.accounting import Reason
-from neurotwin.ingest.mapping import (
+import numpy as np
+
+from neurotwin.ingest.accounting import CODES, Reason
+from neurotwin.ingest.batches import Texts
+from neurotwin.ingest.mapping import SourceMapping, Table
+from neurotwin.ingest.mapping_checks import amount_unit
+from neurotwin.ingest.mapping_columns import (
+    DurationColumn,
     LongVariable,
-    SourceMapping,
     StaticColumn,
     StopColumn,
-    Table,
     TimeColumn,
     TreatmentColumn,
     VisitsVariable,
 )
-from neurotwin.ingest.text import TimeReader, read_measurement
+from neurotwin.ingest.numbers import Readings, distinct
+from neurotwin.ingest.quantities import Quantity, read_quantities
+from neurotwin.ingest.times import LONGEST_COURSE, TimeReader, latest
 from neurotwin.ingest.unit_book import UnitBook
 from neurotwin.schema import Static, Treatment, Variable
-
-Reading = tuple[float, int]
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """How to read one quantity.
-
-    Attributes:
-        name: the variable, treatment or static covariate.
-        unit: that of the schema.
-        declared: that of the source where the record brings none; "" if it must.
-        low, high: believed range in ``unit``; with ``open_low`` its lower end is excluded.
-        converted: how often each source unit was met.
-    """
-
-    name: str
-    unit: str
-    declared: str
-    molar_mass: float | None
-    values: dict[str, float]
-    decimal: str
-    low: float
-    high: float
-    open_low: bool
-    book: UnitBook
-    converted: Counter[str] = field(default_factory=Counter)
-
-    def read(self, text: str, unit: str) -> Reading | Reason:
-        """Value in the schema's unit with its censor flag, or why there is none."""
-        worded = text in self.values
-        reading = (self.values[text], 0) if worded else read_measurement(text, self.decimal)
-        if isinstance(reading, Reason):
-            return reading
-        source = unit or self.declared
-        if not source:
-            return Reason.UNIT_MISSING
-        if worded and unit and unit != self.declared:
-            return Reason.UNIT_INCOMPATIBLE  # the mapping gives words a number in the declared unit only
-        conversion = self.book.look_up(source, self.unit, self.molar_mass)
-        if isinstance(conversion, Reason):
-            return conversion
-        value = reading[0] * conversion.factor + conversion.offset
-        if not math.isfinite(value) or (value == 0.0 and reading[0] != 0.0 and conversion.offset == 0.0):
-            return Reason.VALUE_NOT_FINITE
-        if not self.low <= value <= self.high or (self.open_low and value == self.low):
-            return Reason.IMPLAUSIBLE
-        self.converted[source] += 1
-        return value, reading[1]
+from neurotwin.units import conversion
 
 
 @dataclass(frozen=True)
@@ -80,16 +36,23 @@ class ValueChannel:
 
 @dataclass(frozen=True)
 class DoseChannel:
-    """A treatment of the schema, by position, and how to read amount, start and stop.
+    """A treatment of the schema, by position, and how to read amount, start and end.
 
-    ``stop`` None: an instant (bolus).
+    Without ``stop`` and ``duration`` it is an instant (bolus). ``empty`` is what an empty stop means. With ``spread``
+    the amount is that of the whole period, and its rate has the range ``low`` to ``high``. ``clock`` brings times as
+    they are read to the mapping's time unit.
     """
 
     treatment: int
     quantity: Quantity
     start: TimeReader | Literal["row", "index"]
-    stop: TimeReader | Literal["never"] | None
-    may_go_on: bool
+    stop: TimeReader | Literal["never", "next"] | None
+    empty: Literal["reject", "ongoing", "next"]
+    duration: Quantity | None
+    spread: bool
+    low: float
+    high: float
+    clock: float
 
 
 @dataclass(frozen=True)
@@ -100,48 +63,46 @@ class StaticChannel:
     quantity: Quantity
     levels: dict[str, int]
 
-    def read(self, text: str, unit: str) -> float | Reason:
-        """Number in the schema's unit or index of the level, or why there is none."""
-        if self.levels:
-            return float(self.levels[text]) if text in self.levels else Reason.LEVEL_UNKNOWN
-        reading = self.quantity.read(text, unit)
-        if isinstance(reading, Reason):
-            return reading
-        return reading[0] if reading[1] == 0 else Reason.VALUE_NOT_A_NUMBER
+    def read(self, text: Texts, unit: Texts | None) -> Readings:
+        """``[cell]`` numbers in the schema's unit or indices of levels, or why there is none."""
+        if not self.levels:
+            found = read_quantities([self.quantity], np.zeros(len(text), np.int16), text, unit)
+            found.reason[(found.reason == 0) & (found.censor != 0)] = CODES[Reason.VALUE_NOT_A_NUMBER]
+            return found
+        texts, which = distinct(text)
+        level = np.array([self.levels.get(one, -1) for one in texts], dtype=np.float64)[which]
+        reason = np.where(level < 0, CODES[Reason.LEVEL_UNKNOWN], 0).astype(np.int8)
+        return Readings(level, np.zeros(len(text), np.int8), reason)
 
 
 @dataclass(frozen=True)
 class Channels:
-    """All that a table gives, in the order of the mapping."""
+    """All that a table gives, in the order of the mapping. ``margin`` is how long after death records may be, in the
+    unit of times as they are read."""
 
     values: tuple[ValueChannel, ...]
     doses: tuple[DoseChannel, ...]
     statics: tuple[StaticChannel, ...]
     time: TimeReader | None
     index: TimeReader | None
+    birth: TimeReader | None
+    death: TimeReader | None
+    margin: float
 
     @property
     def quantities(self) -> list[Quantity]:
-        """Every quantity, for the count of conversions."""
+        """Every quantity of the schema, for the count of conversions."""
         return [one.quantity for group in (self.values, self.doses, self.statics) for one in group]
 
 
 def build_channels(mapping: SourceMapping, table: Table) -> Channels:
     """Channels of one table of a mapping."""
-    book = UnitBook(table.units)
+    book, last = UnitBook(table.units), latest(mapping)
     variables = {one.name: (number, one) for number, one in enumerate(mapping.variables)}
-    treatments = {one.name: (number, one) for number, one in enumerate(mapping.treatments)}
     statics = {one.name: (number, one) for number, one in enumerate(mapping.statics)}
 
-    def reader(column: TimeColumn) -> TimeReader:
-        return TimeReader(column, mapping.time_unit, table.decimal)
-
-    def dose(item: TreatmentColumn) -> DoseChannel:
-        number, treatment = treatments[item.treatment]
-        start = reader(item.start) if isinstance(item.start, TimeColumn) else item.start
-        stop = reader(item.stop) if isinstance(item.stop, StopColumn) else item.stop
-        may_go_on = isinstance(item.stop, StopColumn) and item.stop.empty == "ongoing"
-        return DoseChannel(number, _quantity(treatment, item, table.decimal, book), start, stop, may_go_on)
+    def reader(column: TimeColumn | None, until: float = last) -> TimeReader | None:
+        return TimeReader(column, mapping.time_unit, table.decimal, until) if column else None
 
     def static(item: StaticColumn) -> StaticChannel:
         number, covariate = statics[item.static]
@@ -155,10 +116,50 @@ def build_channels(mapping: SourceMapping, table: Table) -> Channels:
 
     return Channels(
         tuple(value(item) for item in table.variables),
-        tuple(dose(item) for item in table.treatments),
+        tuple(_dose(mapping, table, item, book, last) for item in table.treatments),
         tuple(static(item) for item in table.statics),
-        reader(table.time) if table.time else None,
-        reader(table.index) if table.index else None,
+        reader(table.time),
+        reader(table.index),
+        reader(table.birth),
+        reader(table.death),
+        _margin(mapping, table),
+    )
+
+
+def _margin(mapping: SourceMapping, table: Table) -> float:
+    given = None if table.death is None else table.death.margin
+    margin = conversion("d", mapping.time_unit).factor if given is None else given
+    return margin * conversion(mapping.time_unit, "us").factor if mapping.dated else margin
+
+
+def _dose(mapping: SourceMapping, table: Table, item: TreatmentColumn, book: UnitBook, last: float) -> DoseChannel:
+    number, treatment = next(
+        (number, one) for number, one in enumerate(mapping.treatments) if one.name == item.treatment
+    )
+    low, high = treatment.plausible
+    quantity = _quantity(treatment, item, table.decimal, book)
+    if item.given != "rate":
+        quantity = replace(quantity, unit=amount_unit(mapping, item), low=-np.inf, high=np.inf)
+    start: TimeReader | Literal["row", "index"]
+    stop: TimeReader | Literal["never", "next"] | None
+    if isinstance(item.start, TimeColumn):
+        start = TimeReader(item.start, mapping.time_unit, table.decimal, last)
+    else:
+        start = item.start
+    if isinstance(item.stop, StopColumn):
+        stop = TimeReader(item.stop, mapping.time_unit, table.decimal)  # an end may be planned
+    else:
+        stop = item.stop
+    empty = item.stop.empty if isinstance(item.stop, StopColumn) else "reject"
+    duration = _duration(mapping, item.duration, table.decimal, book) if item.duration else None
+    clock = conversion("us", mapping.time_unit).factor if mapping.dated else 1.0
+    return DoseChannel(number, quantity, start, stop, empty, duration, item.given != "rate", low, high, clock)
+
+
+def _duration(mapping: SourceMapping, item: DurationColumn, decimal: str, book: UnitBook) -> Quantity:
+    longest = LONGEST_COURSE * conversion("a", mapping.time_unit).factor
+    return Quantity(
+        "duration", mapping.time_unit, item.unit or "", None, dict(item.values), decimal, -np.inf, longest, False, book
     )
 
 

@@ -1,142 +1,223 @@
-"""From raw records to events: each item becomes an event in the store or a rejection with its reason."""
+"""From batches of text to events: each item goes to its subject's bucket, or is rejected with its reason."""
 
-import math
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from neurotwin.ingest.accounting import KINDS, ItemAccounts, Reason, RowLedger
-from neurotwin.ingest.channels import Channels, DoseChannel
-from neurotwin.ingest.records import RawDose, RawRecord, RawValue
-from neurotwin.ingest.store import Store
-from neurotwin.ingest.text import TimeReader
+import numpy as np
+from numpy.typing import NDArray
+
+from neurotwin.ingest.accounting import CODES, KINDS, OUT_OF_SCOPE, ItemAccounts, Outcomes, Reason
+from neurotwin.ingest.batches import TextBatch, Texts, TextTable
+from neurotwin.ingest.buckets import BIRTH, DEATH, INDEX, Buckets
+from neurotwin.ingest.channels import Channels
+from neurotwin.ingest.doses import read_doses
+from neurotwin.ingest.layouts import BatchColumns, Cells, Found, Layout, take
+from neurotwin.ingest.mapping import Table
+from neurotwin.ingest.numbers import Mask, arrow, distinct
+from neurotwin.ingest.quantities import Quantity, read_quantities
+from neurotwin.ingest.rows import RowAccounts
+from neurotwin.ingest.times import Times
 
 MAX_ID = 200
+Columns = dict[str, NDArray[Any]]
+MEASURED, GIVEN, COVARIATES = range(1, 4)
 
 
-class _Row(NamedTuple):
-    """A record under conversion: its number, its subject's, its time, and which kind of item it stands for."""
+@dataclass
+class Batch:
+    """Rows of a batch that are looked at, and what has become of them.
 
-    number: int
-    subject: int
-    time: float | Reason
-    primary: str
+    Attributes:
+        columns: their cells.
+        number, line: ``[row]`` number among all rows, and line for people.
+        subject, bucket: ``[row]`` id and bucket.
+        time: ``[row]`` the row's time or why there is none.
+        primary: ``[row]`` kind of item that the row's account follows, 0 none of them.
+        foul: ``[row]`` what is wrong with the subject's id, or 0.
+        reason: ``[row]`` why the first of its rejected primary items was rejected, 0 none.
+        pending: ``[row]`` whether a primary item goes to the assembly.
+        events: what goes there: kind of event, rows, whether primary, columns.
+    """
+
+    columns: BatchColumns
+    number: NDArray[np.int64]
+    line: NDArray[np.int64]
+    subject: Texts
+    bucket: NDArray[np.int16]
+    time: Times
+    primary: NDArray[np.int8]
+    foul: Outcomes
+    reason: Outcomes
+    pending: Mask
+    events: list[tuple[str, NDArray[np.int64], Mask, Columns]] = field(default_factory=list)
 
 
 class Converter:
-    """Turns the records of one table into events."""
+    """Turns the batches of one text table into events."""
 
-    def __init__(self, channels: Channels, store: Store, ledger: RowLedger, accounts: ItemAccounts) -> None:
-        self._channels, self._store, self._ledger, self._accounts = channels, store, ledger, accounts
+    def __init__(
+        self,
+        source: TextTable,
+        table: Table,
+        channels: Channels,
+        layout: Layout,
+        buckets: Buckets,
+        rows: RowAccounts,
+        items: ItemAccounts,
+    ) -> None:
+        self._source, self._table, self._channels, self._layout = source, table, channels, layout
+        self._buckets, self._rows, self._items = buckets, rows, items
+        self._file = rows.files[-1]
 
-    def add(self, record: RawRecord) -> None:
-        """Convert one record."""
-        number = self._ledger.open_row(record.line)
-        self._accounts.empty += record.empty
-        if record.values_out_of_scope or record.doses_out_of_scope:
-            self._accounts.leave_out("measurements", record.values_out_of_scope)
-            self._accounts.leave_out("treatments", record.doses_out_of_scope)
-        measured, given, covariates = KINDS
-        primary = measured if record.values else given if record.doses else covariates if record.statics else ""
-        if fault := _subject_fault(record.subject):
-            self._reject_all(record, number, fault)
-            return
-        row = _Row(number, self._store.subject(record.subject), _time(self._channels.time, record.time), primary)
-        self._add_index(record, row)
-        for value in record.values:
-            self._add_value(value, row)
-        for dose in record.doses:
-            self._add_dose(dose, row)
-        for static in record.statics:
-            self._add_static(static, row)
+    def add(self, text: TextBatch) -> None:
+        """Convert one batch."""
+        number = self._rows.open_rows(len(text)) + np.arange(len(text))
+        columns = BatchColumns(text.columns, self._table.missing)
+        outcome = self._exclude(columns, text.faults)
+        alive = outcome == 0
+        self._file.settle(outcome[~alive])
+        self._file.remember(outcome, text.lines, 0)
+        if not alive.all():
+            columns = columns.keep(alive)
+        self._convert(columns, number[alive], text.lines[alive])
 
-    def _reject_all(self, record: RawRecord, number: int, reason: Reason) -> None:
-        self._ledger.reject(number, reason)
-        names = {
-            "measurements": [self._channels.values[item.channel].quantity.name for item in record.values],
-            "treatments": [self._channels.doses[item.channel].quantity.name for item in record.doses],
-            "statics": [self._channels.statics[item.channel].quantity.name for item in record.statics],
-        }
-        for kind, kept in names.items():
-            for name in kept:
-                self._accounts.reject(kind, name, reason)
+    def _exclude(self, columns: BatchColumns, faults: Outcomes) -> Outcomes:
+        """``[row]`` why a row is not looked at, or 0."""
+        outcome = faults.copy()
+        for column, texts in self._table.drop.items():
+            outcome[(outcome == 0) & columns.chosen({column: texts})] = OUT_OF_SCOPE
+        nameless = self._layout.nameless(columns)
+        if nameless is not None:
+            outcome[(outcome == 0) & nameless] = CODES[Reason.CODE_MISSING]
+        return outcome
 
-    def _add_index(self, record: RawRecord, row: _Row) -> None:
-        if self._channels.index is None:
-            return
-        time = _time(self._channels.index, record.index_time)
-        if isinstance(time, Reason):
-            missing = time is Reason.TIME_MISSING
-            self._ledger.reject(row.number, Reason.INDEX_MISSING if missing else time, primary=not row.primary)
-        else:
-            self._store.index.append(row.number, not row.primary, row.subject, time)
+    def _convert(self, columns: BatchColumns, number: NDArray[np.int64], line: NDArray[np.int64]) -> None:
+        found = self._layout.find(columns, len(line))
+        for name, count in zip(KINDS, (found.values_out, found.doses_out, found.statics_out), strict=True):
+            self._items.leave_out(name, count)
+        self._items.empty += found.empty
+        primary = np.zeros(len(line), np.int8)
+        for kind, cells in ((COVARIATES, found.statics), (GIVEN, found.doses), (MEASURED, found.values)):
+            for one in cells:
+                primary[one.row] = kind
+        subject = columns.raw(self._table.subject)
+        ids, which = distinct(subject)
+        faults = np.array([_subject_fault(one) for one in ids], dtype=np.int8)
+        foul, home = faults[which], self._buckets.of_subjects(ids)
+        known = np.flatnonzero(faults == 0)
+        self._buckets.write("subjects", home[known], arrow()[0].array([ids[one] for one in known], arrow()[0].string()))
+        self._file.remember(foul, line, 0)
+        time = _times(self._channels.time, columns, self._table.time.column if self._table.time else "", len(line))
+        pending = np.zeros(len(line), np.bool_)
+        batch = Batch(columns, number, line, subject, home[which], time, primary, foul, foul.copy(), pending)
+        self._marks(batch)
+        self._items_of(batch, found)
+        self._spill(batch)
+        self._file.settle(np.where(batch.reason > 0, batch.reason, OUT_OF_SCOPE).astype(np.int8)[~batch.pending])
 
-    def _add_value(self, item: RawValue, row: _Row) -> None:
-        channel = self._channels.values[item.channel]
-        reading = channel.quantity.read(item.text, item.unit) if item.text else Reason.VALUE_MISSING
-        if isinstance(row.time, Reason):
-            self._reject("measurements", channel.quantity.name, row, row.time, item.column)
-        elif isinstance(reading, Reason):
-            self._reject("measurements", channel.quantity.name, row, reading, item.column)
-        else:
-            primary = row.primary == "measurements"
-            self._store.values.append(row.number, primary, row.subject, row.time, channel.variable, *reading)
+    def _marks(self, batch: Batch) -> None:
+        """Index events, births and deaths. A row without any item follows them."""
+        usable = batch.foul == 0
+        for mark, reader, column, margin in (
+            (INDEX, self._channels.index, self._table.index, 0.0),
+            (BIRTH, self._channels.birth, self._table.birth, 0.0),
+            (DEATH, self._channels.death, self._table.death, self._channels.margin),
+        ):
+            if reader is None or column is None:
+                continue
+            time, reason = reader.read_all(batch.columns.cell(column.column))
+            missing = reason == CODES[Reason.TIME_MISSING]
+            reason[missing] = CODES[Reason.INDEX_MISSING] if mark == INDEX else 0
+            lone = batch.primary == 0
+            wrong = usable & (reason > 0)
+            self._file.remember(np.where(wrong, reason, 0).astype(np.int8), batch.line, 0)
+            first = wrong & lone & (batch.reason == 0)
+            batch.reason[first] = reason[first]
+            rows = np.flatnonzero(usable & (reason == 0) & ~missing)
+            marks = {"mark": np.full(len(rows), mark), "time": time[rows] + margin}
+            self._pass_on(batch, "marks", rows, lone[rows], marks)
 
-    def _add_dose(self, item: RawDose, row: _Row) -> None:
-        channel, name = self._channels.doses[item.channel], self._channels.doses[item.channel].quantity.name
-        reading = channel.quantity.read(item.text, item.unit)
-        if not isinstance(reading, Reason) and reading[1] != 0:
-            reading = Reason.VALUE_NOT_A_NUMBER  # an amount given is not below or above something
-        if isinstance(reading, Reason):
-            self._reject("treatments", name, row, reading, item.column)
-            return
-        start, end = _start(channel, item, row), _end(channel, item)
-        if reading[0] == 0.0 and (isinstance(start, Reason) or isinstance(end, Reason)):
-            self._accounts.leave_out("treatments", 1, name)  # nothing was given, so it does not matter when
-        elif isinstance(start, Reason):
-            self._reject("treatments", name, row, start, item.column)
-        elif isinstance(end, Reason):
-            self._reject("treatments", name, row, end, item.column)
-        elif end <= start:  # False for a bolus, whose end is NaN, and at the index event, where start is
-            self._reject("treatments", name, row, Reason.STOP_NOT_AFTER_START, item.column)
-        else:
-            primary = row.primary == "treatments"
-            self._store.doses.append(row.number, primary, row.subject, start, end, channel.treatment, reading[0])
+    def _items_of(self, batch: Batch, found: Found) -> None:
+        quantities = [one.quantity for one in self._channels.values]
+        variable = np.array([one.variable for one in self._channels.values], dtype=np.int16)
+        chosen = batch.columns.chosen(self._table.post_dose)
+        post = np.zeros(len(batch.line), np.int8) if chosen is None else chosen.astype(np.int8)
+        for cells in self._usable(batch, found.values, MEASURED, quantities):
+            value, censor, reason = read_quantities(quantities, cells.channel, cells.text, cells.unit)
+            late = batch.time.reason[cells.row]
+            reason = np.where(late > 0, late, reason)
+            good, rows = self._sort_out(batch, cells, MEASURED, quantities, reason)
+            columns: Columns = {"time": batch.time.time[rows], "value": value[good], "censor": censor[good]}
+            columns |= {"variable": variable[cells.channel[good]], "post_dose": post[rows]}
+            self._pass_on(batch, "values", rows, batch.primary[rows] == MEASURED, columns)
+        names = [one.quantity for one in self._channels.doses]
+        for cells in self._usable(batch, found.doses, GIVEN, names):
+            number = int(cells.channel[0])
+            channel, item = self._channels.doses[number], self._table.treatments[number]
+            dose = read_doses(channel, item, cells, batch.columns, batch.time)
+            good, rows = self._sort_out(batch, cells, GIVEN, names, dose.reason)
+            columns = {"time": dose.start[good], "end": dose.end[good], "amount": dose.amount[good]}
+            columns["treatment"] = np.full(len(rows), channel.treatment)
+            self._pass_on(batch, "doses", rows, batch.primary[rows] == GIVEN, columns)
+        names = [one.quantity for one in self._channels.statics]
+        for cells in self._usable(batch, found.statics, COVARIATES, names):
+            static = self._channels.statics[int(cells.channel[0])]
+            value, _, reason = static.read(cells.text, cells.unit)
+            good, rows = self._sort_out(batch, cells, COVARIATES, names, reason)
+            columns = {"static": np.full(len(rows), static.static), "value": value[good]}
+            self._pass_on(batch, "statics", rows, batch.primary[rows] == COVARIATES, columns)
 
-    def _add_static(self, item: RawValue, row: _Row) -> None:
-        channel = self._channels.statics[item.channel]
-        value = channel.read(item.text, item.unit)
-        if isinstance(value, Reason):
-            self._reject("statics", channel.quantity.name, row, value, item.column)
-        else:
-            self._store.statics.append(row.number, row.primary == "statics", row.subject, channel.static, value)
+    def _usable(self, batch: Batch, found: list[Cells], kind: int, quantities: Sequence[Quantity]) -> Iterator[Cells]:
+        """Cells of rows whose subject is known; the others are rejected with their rows."""
+        for cells in found:
+            foul = batch.foul[cells.row]
+            if not foul.any():
+                yield cells
+                continue
+            self._count(cells, kind, quantities, foul)
+            if not foul.all():
+                yield cells.keep(foul == 0)
 
-    def _reject(self, kind: str, name: str, row: _Row, reason: Reason, column: int) -> None:
-        self._accounts.reject(kind, name, reason)
-        self._ledger.reject(row.number, reason, column, primary=row.primary == kind)
+    def _sort_out(
+        self, batch: Batch, cells: Cells, kind: int, quantities: Sequence[Quantity], outcome: Outcomes
+    ) -> tuple[Mask, NDArray[np.int64]]:
+        """Count what is rejected or out of scope; returns which cells are events, and their rows."""
+        good = outcome == 0
+        if not good.all():
+            self._count(cells, kind, quantities, outcome)
+            column = self._source.position(cells.column) if cells.column else 0
+            self._file.remember(outcome, batch.line[cells.row], column)
+            wrong = (outcome > 0) & (batch.primary[cells.row] == kind) & (batch.reason[cells.row] == 0)
+            batch.reason[cells.row[wrong]] = outcome[wrong]
+        return good, cells.row[good]
+
+    def _count(self, cells: Cells, kind: int, quantities: Sequence[Quantity], outcome: Outcomes) -> None:
+        """Count the cells that have an outcome already, by name."""
+        settled = outcome != 0
+        for channel in np.unique(cells.channel[settled]).tolist():
+            chosen = settled & (cells.channel == channel)
+            self._items.settle(KINDS[kind - 1], quantities[channel].name, outcome[chosen])
+
+    def _pass_on(self, batch: Batch, kind: str, rows: NDArray[np.int64], primary: Mask, columns: Columns) -> None:
+        batch.pending[rows[primary]] = True
+        batch.events.append((kind, rows, primary, columns))
+
+    def _spill(self, batch: Batch) -> None:
+        for kind, rows, primary, columns in batch.events:
+            item = {"row": batch.number[rows], "line": batch.line[rows]}
+            item["primary"] = np.where(primary, batch.reason[rows], -1)
+            self._buckets.write(kind, batch.bucket[rows], take(batch.subject, rows), **item, **columns)
 
 
-def _subject_fault(text: str) -> Reason | None:
+def _subject_fault(text: str) -> int:
     if not text:
-        return Reason.SUBJECT_MISSING
-    return None if len(text) <= MAX_ID and text.isprintable() else Reason.SUBJECT_UNREADABLE
+        return CODES[Reason.SUBJECT_MISSING]
+    return 0 if len(text) <= MAX_ID and text.isprintable() else CODES[Reason.SUBJECT_UNREADABLE]
 
 
-def _time(reader: TimeReader | None, text: str) -> float | Reason:
-    if reader is None or not text:
-        return Reason.TIME_MISSING
-    return reader.read(text)
-
-
-def _start(channel: DoseChannel, item: RawDose, row: _Row) -> float | Reason:
-    if channel.start == "index":
-        return math.nan
-    return row.time if channel.start == "row" else _time(channel.start, item.start)
-
-
-def _end(channel: DoseChannel, item: RawDose) -> float | Reason:
-    if channel.stop is None:
-        return math.nan
-    if channel.stop == "never":
-        return math.inf
-    if not item.stop:
-        return math.inf if channel.may_go_on else Reason.STOP_MISSING
-    return channel.stop.read(item.stop)
+def _times(reader: Any, columns: BatchColumns, column: str, count: int) -> Times:
+    if reader is None:
+        return Times(np.full(count, np.nan), np.full(count, CODES[Reason.TIME_MISSING], np.int8))
+    times: Times = reader.read_all(columns.cell(column))
+    return times

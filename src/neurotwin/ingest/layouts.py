@@ -1,146 +1,193 @@
-"""From the fields of a row to a raw record, for the two layouts of a table."""
+"""From the columns of a batch to the cells of each kind of item, for the two layouts of a table."""
 
-from typing import Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-from neurotwin.ingest.accounting import Reason
-from neurotwin.ingest.delimited import Header
-from neurotwin.ingest.mapping import LongTable, StopColumn, TimeColumn, TreatmentColumn, VisitsTable
-from neurotwin.ingest.records import RawDose, RawRecord, RawValue
+import numpy as np
+from numpy.typing import NDArray
 
-Fields = list[str]
+from neurotwin.ingest.batches import Texts
+from neurotwin.ingest.mapping import LongTable, Table, VisitsTable
+from neurotwin.ingest.numbers import Mask, arrow, clean, filled, is_any
+
+Rows = NDArray[np.int64]
+
+
+class Cells(NamedTuple):
+    """Cells of one kind of item.
+
+    Attributes:
+        row: ``[cell]`` position in the batch.
+        channel: ``[cell]`` which of the table's channels it belongs to.
+        text, unit: ``[cell]`` what is written, and the text of its unit where there is such a column.
+        column: name of the column for the places; "" where it is a constant.
+    """
+
+    row: Rows
+    channel: NDArray[np.int16]
+    text: Texts
+    unit: Texts | None
+    column: str
+
+    def keep(self, chosen: Mask) -> "Cells":
+        """Only some cells."""
+        mask = arrow()[0].array(chosen)
+        unit = None if self.unit is None else self.unit.filter(mask)
+        return Cells(self.row[chosen], self.channel[chosen], self.text.filter(mask), unit, self.column)
+
+
+@dataclass
+class Found:
+    """The cells of a batch; what was out of scope, by kind, and how many cells of measurements were empty."""
+
+    values: list[Cells]
+    doses: list[Cells]
+    statics: list[Cells]
+    values_out: int = 0
+    doses_out: int = 0
+    statics_out: int = 0
+    empty: int = 0
+
+
+class BatchColumns:
+    """The columns of a batch by name, cleaned when asked for; ``cell`` also knows which texts mean missing."""
+
+    def __init__(self, columns: dict[str, Texts], missing: tuple[str, ...]) -> None:
+        self._columns, self._missing = columns, missing
+        self._cleaned: dict[str, Texts] = {}
+        self._cells: dict[str, Texts] = {}
+
+    def raw(self, name: str) -> Texts:
+        """A column without blanks around its cells."""
+        if name not in self._cleaned:
+            self._cleaned[name] = clean(self._columns[name])
+        return self._cleaned[name]
+
+    def cell(self, name: str) -> Texts:
+        """The same with "" where missing."""
+        if name not in self._cells:
+            column = self.raw(name)
+            if self._missing:
+                column = arrow()[1].if_else(arrow()[0].array(~is_any(column, self._missing)), column, "")
+            self._cells[name] = column
+        return self._cells[name]
+
+    def chosen(self, when: dict[str, tuple[str, ...]]) -> Mask | None:
+        """Which rows have one of the texts in each of the columns; None for all."""
+        chosen: Mask | None = None
+        for column, texts in when.items():
+            found = is_any(self.raw(column), texts)
+            chosen = found if chosen is None else chosen & found
+        return chosen
+
+    def keep(self, rows: Mask) -> "BatchColumns":
+        """Only some rows."""
+        mask = arrow()[0].array(rows)
+        kept = BatchColumns({name: column.filter(mask) for name, column in self._columns.items()}, self._missing)
+        kept._cleaned = {name: column.filter(mask) for name, column in self._cleaned.items()}
+        return kept
 
 
 class Layout(Protocol):
-    """Turns rows of one file into records."""
+    """Finds the cells of a batch."""
 
-    def record(self, line: int, fields: Fields) -> RawRecord | Reason | None:
-        """The record of a row, why there is none, or None when the mapping drops the row."""
+    def nameless(self, columns: BatchColumns) -> Mask | None:
+        """Which rows do not say what was measured; None where they need not."""
 
-
-class _Columns:
-    """What both layouts share: subject, times, doses, statics, and which rows are dropped."""
-
-    def __init__(self, table: VisitsTable | LongTable, header: Header) -> None:
-        self.width, self._missing = header.width, frozenset(("", *table.missing))
-        self._subject = header.position(table.subject)
-        self._time = _position(header, table.time)
-        self._index = _position(header, table.index)
-        self._drop = [(header.position(column), frozenset(texts)) for column, texts in table.drop.items()]
-        self._doses = [_DoseColumns(item, header, table.decimal) for item in table.treatments]
-        self._statics = [(header.position(item.column), _optional(header, item.unit_column)) for item in table.statics]
-
-    def dropped(self, fields: Fields) -> bool:
-        return any(fields[position] in texts for position, texts in self._drop)
-
-    def cell(self, fields: Fields, position: int) -> str:
-        """Text of a cell, "" where missing or where there is no such column."""
-        return "" if position < 0 or fields[position] in self._missing else fields[position]
-
-    def common(self, line: int, fields: Fields) -> RawRecord:
-        doses, skipped = [], 0
-        for channel, columns in enumerate(self._doses):
-            chosen = all(fields[position] in texts for position, texts in columns.when)
-            text = columns.amount or self.cell(fields, columns.column)
-            if chosen and text:
-                doses.append(
-                    RawDose(
-                        channel,
-                        text,
-                        self.cell(fields, columns.unit),
-                        self.cell(fields, columns.start),
-                        self.cell(fields, columns.stop),
-                        columns.column + 1,
-                    )
-                )
-            elif text:
-                skipped += 1
-        statics = [
-            RawValue(channel, text, self.cell(fields, unit), position + 1)
-            for channel, (position, unit) in enumerate(self._statics)
-            if (text := self.cell(fields, position))
-        ]
-        return RawRecord(
-            line,
-            fields[self._subject],
-            self.cell(fields, self._time),
-            self.cell(fields, self._index),
-            [],
-            doses,
-            statics,
-            doses_out_of_scope=skipped,
-        )
-
-
-class _DoseColumns:
-    def __init__(self, item: TreatmentColumn, header: Header, decimal: str) -> None:
-        self.amount = "" if item.amount is None else repr(item.amount).replace(".", decimal)
-        self.column = _optional(header, item.column)
-        self.unit = _optional(header, item.unit_column)
-        self.start = _position(header, item.start if isinstance(item.start, TimeColumn) else None)
-        self.stop = _position(header, item.stop if isinstance(item.stop, StopColumn) else None)
-        self.when = [(header.position(column), frozenset(texts)) for column, texts in item.when.items()]
+    def find(self, columns: BatchColumns, count: int) -> Found:
+        """The cells of ``count`` rows."""
 
 
 class VisitsLayout:
     """One row is one visit: each mapped column is one measurement where it is filled."""
 
-    def __init__(self, table: VisitsTable, header: Header) -> None:
-        self._columns = _Columns(table, header)
-        self._cells = [(header.position(item.column), _optional(header, item.unit_column)) for item in table.variables]
+    def __init__(self, table: VisitsTable) -> None:
+        self._table = table
 
-    def record(self, line: int, fields: Fields) -> RawRecord | Reason | None:
-        """See `Layout.record`."""
-        if len(fields) != self._columns.width:
-            return Reason.FIELD_COUNT
-        fields = [field.strip() for field in fields]
-        if self._columns.dropped(fields):
-            return None
-        record, cell = self._columns.common(line, fields), self._columns.cell
-        for channel, (position, unit) in enumerate(self._cells):
-            if text := cell(fields, position):
-                record.values.append(RawValue(channel, text, cell(fields, unit), position + 1))
-        return record._replace(empty=len(self._cells) - len(record.values))
+    def nameless(self, columns: BatchColumns) -> Mask | None:
+        """See `Layout.nameless`."""
+        return None
+
+    def find(self, columns: BatchColumns, count: int) -> Found:
+        """See `Layout.find`."""
+        found = _common(self._table, columns, count)
+        for channel, item in enumerate(self._table.variables):
+            rows = np.flatnonzero(filled(columns.cell(item.column)))
+            found.empty += count - len(rows)
+            found.values += _cells(columns, rows, channel, item.column, item.unit_column)
+        return found
 
 
 class LongLayout:
     """One row is one measurement, named by its code."""
 
-    def __init__(self, table: LongTable, header: Header) -> None:
-        self._columns = _Columns(table, header)
-        self._code, self._value = header.position(table.code), header.position(table.value)
-        unit = _optional(header, table.unit)
-        self._channels = {
-            code: (channel, _optional(header, item.unit_column) if item.unit_column else unit)
-            for channel, item in enumerate(table.variables)
-            for code in item.codes
-        }
+    def __init__(self, table: LongTable) -> None:
+        pa, _ = arrow()
+        self._table = table
+        self._codes = pa.array([code for item in table.variables for code in item.codes], pa.string())
+        channels = [channel for channel, item in enumerate(table.variables) for _ in item.codes]
+        self._channel = np.array([*channels, -1], dtype=np.int16)
+        units = [item.unit_column or table.unit for item in table.variables]
+        self._groups = {unit: [n for n, one in enumerate(units) if one == unit] for unit in dict.fromkeys(units)}
 
-    def record(self, line: int, fields: Fields) -> RawRecord | Reason | None:
-        """See `Layout.record`."""
-        if len(fields) != self._columns.width:
-            return Reason.FIELD_COUNT
-        fields = [field.strip() for field in fields]
-        if self._columns.dropped(fields):
-            return None
-        record, cell = self._columns.common(line, fields), self._columns.cell
-        code = fields[self._code]
-        if not code:
-            return Reason.CODE_MISSING
-        if code not in self._channels:
-            return record._replace(values_out_of_scope=1)
-        channel, unit = self._channels[code]
-        record.values.append(RawValue(channel, cell(fields, self._value), cell(fields, unit), self._value + 1))
-        return record
+    def nameless(self, columns: BatchColumns) -> Mask | None:
+        """See `Layout.nameless`."""
+        return ~filled(columns.raw(self._table.code))
 
-
-def build_layout(table: VisitsTable | LongTable, header: Header) -> VisitsLayout | LongLayout:
-    """The layout of a table, its columns found in the header. Raises IngestError when one is not there."""
-    return LongLayout(table, header) if isinstance(table, LongTable) else VisitsLayout(table, header)
+    def find(self, columns: BatchColumns, count: int) -> Found:
+        """See `Layout.find`."""
+        _, pc = arrow()
+        found = _common(self._table, columns, count)
+        which = pc.fill_null(pc.index_in(columns.raw(self._table.code), value_set=self._codes), -1)
+        channel = self._channel[which.to_numpy()]
+        found.values_out = int((channel < 0).sum())
+        for unit, members in self._groups.items():
+            here = channel >= 0 if len(self._groups) == 1 else np.isin(channel, members)
+            rows = np.flatnonzero(here)
+            found.values += _cells(columns, rows, channel[rows], self._table.value, unit)
+        return found
 
 
-def _position(header: Header, column: TimeColumn | None) -> int:
-    return _optional(header, column.column if column else None)
+def build_layout(table: Table) -> VisitsLayout | LongLayout:
+    """The layout of a table."""
+    return LongLayout(table) if isinstance(table, LongTable) else VisitsLayout(table)
 
 
-def _optional(header: Header, column: str | None) -> int:
-    return -1 if column is None else header.position(column)
+def _common(table: Table, columns: BatchColumns, count: int) -> Found:
+    """Doses and statics, which both layouts have."""
+    found = Found([], [], [])
+    for channel, item in enumerate(table.treatments):
+        there = np.ones(count, dtype=np.bool_) if item.column is None else filled(columns.cell(item.column))
+        chosen = columns.chosen(item.when)
+        given = there if chosen is None else there & chosen
+        found.doses_out += int(there.sum() - given.sum())
+        constant = "" if item.amount is None else repr(item.amount).replace(".", table.decimal)
+        found.doses += _cells(columns, np.flatnonzero(given), channel, item.column, item.unit_column, constant)
+    for channel, static in enumerate(table.statics):
+        there, chosen = filled(columns.cell(static.column)), columns.chosen(static.when)
+        given = there if chosen is None else there & chosen
+        found.statics_out += int(there.sum() - given.sum())
+        found.statics += _cells(columns, np.flatnonzero(given), channel, static.column, static.unit_column)
+    return found
+
+
+def _cells(
+    columns: BatchColumns,
+    rows: Rows,
+    channel: int | NDArray[np.int16],
+    column: str | None,
+    unit: str | None,
+    constant: str = "",
+) -> Iterator[Cells]:
+    """The cells of some rows of a column, or a constant for each; nothing where there are none."""
+    if len(rows):
+        pa, _ = arrow()
+        number = np.full(len(rows), channel, dtype=np.int16) if isinstance(channel, int) else channel
+        text = pa.repeat(constant, len(rows)) if column is None else take(columns.cell(column), rows)
+        yield Cells(rows, number, text, None if unit is None else take(columns.cell(unit), rows), column or "")
+
+
+def take(column: Texts, rows: Rows) -> Texts:
+    """Cells of some rows, in the order of the rows; all of them cost nothing."""
+    return column if len(rows) == len(column) else column.take(arrow()[0].array(rows))

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from neurotwin.errors import UnitError
-from neurotwin.ingest.mapping import LongTable, SourceMapping, TreatmentColumn, VisitsTable, nearest
+from neurotwin.ingest.mapping import LongTable, SourceMapping, VisitsTable
+from neurotwin.ingest.mapping_columns import TreatmentColumn, nearest
 from neurotwin.ingest.unit_book import declared, known
 
 
@@ -19,10 +20,10 @@ def check_names(mapping: SourceMapping) -> None:
     )
     _check_bound("static", (one.name for one in mapping.statics), (one.static for t in tables for one in t.statics))
     _known("replicates", mapping.replicates, {one.name for one in mapping.variables})
-    if len(tables) > 1 and any(table.file is None for table in tables):
-        raise ValueError("with several tables, each needs its file")
-    if len({table.file for table in tables}) < len(tables):
-        raise ValueError("two tables name the same file")
+    if len(tables) > 1 and any(table.file is None and table.table is None for table in tables):
+        raise ValueError("with several tables, each needs its file or table")
+    if len({(table.file, table.table) for table in tables}) < len(tables):
+        raise ValueError("two tables name the same file" + (" and table" if tables[0].table else ""))
     _check_times(mapping)
     for table in tables:
         _check_table(table)
@@ -48,8 +49,9 @@ def _check_times(mapping: SourceMapping) -> None:
     columns = [column for table in mapping.tables for column in table.time_columns]
     if len({column.format is None for column in columns}) > 1:
         raise ValueError("times must be all numbers or all dates")
-    if len({"%z" in one for column in columns for one in column.formats}) > 1:
-        raise ValueError("dates must be all with a time zone (%z) or all without")
+    mixed = any(column.zones is None and len({"%z" in one for one in column.formats}) > 1 for column in columns)
+    if mixed or len({column.zoned for column in columns}) > 1:
+        raise ValueError("dates must be all with a time zone (%z) or all without, or say zones: utc or wall")
     indexed = any(table.index for table in mapping.tables)
     if (mapping.index.at == "column") != indexed:
         raise ValueError("index.at is column exactly when a table names its index column")
@@ -61,7 +63,7 @@ def _check_table(table: VisitsTable | LongTable) -> None:
     timed = table.variables or any(item.start == "row" for item in table.treatments)
     if timed and table.time is None:
         raise ValueError("a table with measurements needs its time column")
-    if not (table.variables or table.treatments or table.statics or table.index):
+    if not (table.variables or table.treatments or table.statics or table.index or table.birth or table.death):
         raise ValueError("a table that gives nothing")
     codes = [code for item in table.variables if hasattr(item, "codes") for code in item.codes]
     if repeated := sorted({code for code in codes if codes.count(code) > 1}):
@@ -73,9 +75,11 @@ def _check_table(table: VisitsTable | LongTable) -> None:
 
 
 def _check_period(item: TreatmentColumn, kind: str) -> None:
-    if (kind == "bolus") != (item.stop is None):
-        wanted = "left out" if kind == "bolus" else "a column or never"
+    if (kind == "bolus") != (item.stop is None and item.duration is None):
+        wanted = "left out" if kind == "bolus" else "a column, never or next (or give a duration)"
         raise ValueError(f"{item.treatment} has the kind {kind}, so stop must be {wanted}")
+    if item.given != "rate" and kind != "infusion":
+        raise ValueError(f"{item.treatment} has the kind {kind}, but only an infusion is an amount over a period")
 
 
 def _check_levels(mapping: SourceMapping, table: VisitsTable | LongTable) -> None:
@@ -92,6 +96,12 @@ def _check_levels(mapping: SourceMapping, table: VisitsTable | LongTable) -> Non
             raise ValueError(f"{item.static} needs a unit or a column with its unit")
 
 
+def amount_unit(mapping: SourceMapping, item: TreatmentColumn) -> str:
+    """The unit in which a treatment's number is read: that of the schema, or that times the time unit."""
+    unit = next(one.unit for one in mapping.treatments if one.name == item.treatment)
+    return unit if item.given == "rate" else f"({unit}).({mapping.time_unit})"
+
+
 def check_units(mapping: SourceMapping, where: str) -> None:
     """Check that all units are known and convert to the schema's. Raises UnitError."""
     targets = {
@@ -103,14 +113,15 @@ def check_units(mapping: SourceMapping, where: str) -> None:
                 f"unknown unit {unit!r}", where=f"{where}: {name}", expected="a UCUM code such as mg/dL, d, cm3, 1"
             )
     for table in mapping.tables:
-        for name, item in [
-            *((one.variable, one) for one in table.variables),
-            *((one.treatment, one) for one in table.treatments),
-            *((one.static, one) for one in table.statics),
+        for name, target, item in [
+            *((one.variable, targets[one.variable], one) for one in table.variables),
+            *((one.treatment, amount_unit(mapping, one), one) for one in table.treatments),
+            *((one.static, targets[one.static], one) for one in table.statics),
+            *((f"duration of {o.treatment}", mapping.time_unit, o.duration) for o in table.treatments if o.duration),
         ]:
             if item.unit is not None:
                 unit = table.units.get(item.unit, item.unit)
-                declared(unit, targets[name], item.molar_mass, f"{where}: {name}")
+                declared(unit, target, item.molar_mass, f"{where}: {name}")
         for column in table.time_columns:
             if column.unit is not None:
                 declared(column.unit, mapping.time_unit, None, f"{where}: column {column.column}")

@@ -8,8 +8,9 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from neurotwin.errors import IngestError
-from neurotwin.ingest.mapping import SourceMapping, nearest
+from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.mapping_checks import check_names, check_units
+from neurotwin.ingest.mapping_columns import nearest
 from neurotwin.ingest.yaml_file import read_yaml
 from neurotwin.paths import conf_dir
 
@@ -79,7 +80,7 @@ def _keys_at(place: tuple[int | str, ...]) -> set[str]:
     for part in place[:-1]:
         fields = [model.model_fields[part] for model in models if isinstance(part, str) and part in model.model_fields]
         models = [inner for field in fields for inner in _models_in(field.annotation)] or models
-    return {key for model in models for key in model.model_fields}
+    return {field.alias or key for model in models for key, field in model.model_fields.items()}
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:

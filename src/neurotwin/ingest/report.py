@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from neurotwin.ingest.accounting import KINDS, Account, FileAccount, ItemAccounts
+from neurotwin.ingest.accounting import KINDS, Account, ItemAccounts
 from neurotwin.ingest.mapping import SourceMapping
+from neurotwin.ingest.rows import FileAccount
 
 REPORT_NAME = "ingest_report.json"
 FORMAT = 1

@@ -1,0 +1,186 @@
+"""How fast delimited text becomes a cohort, and in how much memory: python benchmarks/ingest/run.py [--scale 0.1]
+
+Each task is generated, read by a process of its own on one core, and noted in the work folder; a run that was stopped
+goes on where it was. Results are written to results.json and into README.md when all tasks are done.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+import neurotwin
+
+HERE = Path(__file__).resolve().parent
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+COLUMNS = ("task", "rows", "accepted", "megabytes", "seconds", "processor_seconds", "rows_per_second", "peak_mib")
+CHUNK = 100_000
+VARIABLES = [
+    {"name": "glucose", "unit": "mg/dL", "plausible": [10, 2000]},
+    {"name": "creatinine", "unit": "mg/dL", "plausible": [0.1, 30], "transform": "log"},
+    {"name": "temperature", "unit": "Cel", "plausible": [25, 45]},
+    {"name": "volume", "unit": "mL"},
+]
+CODES = [("GLU", "mg/dL", 180.156), ("CREA", "umol/L", 113.12), ("TEMP", "Cel", None), ("VOL", "mL", None)]
+HEADER = "patient,taken,test,result,unit\n"
+
+
+def mapping(time: dict[str, Any], index: str) -> dict[str, Any]:
+    """A long table of four variables; the fifth code of the rows is not mapped."""
+    variables = [
+        {"variable": one["name"], "codes": [code]} | ({"molar_mass": mass} if mass else {})
+        for one, (code, _, mass) in zip(VARIABLES, CODES, strict=True)
+    ]
+    table = {"layout": "long", "subject": "patient", "time": {"column": "taken"} | time, "code": "test"}
+    table |= {"value": "result", "unit": "unit", "variables": variables}
+    plan = {"name": "ward", "time_unit": "d", "index": {"event": "admission", "at": index}, "split_key": "ward"}
+    return plan | {"pseudonymise": "none", "shifted": index != "zero", "variables": VARIABLES, "tables": [table]}
+
+
+def plain(first: int, count: int, random: np.random.Generator) -> list[str]:
+    """Rows of patients with 500 measurements each, an hour apart, sorted as exports often are."""
+    patient, hour = (first + np.arange(count)) // 500, (first + np.arange(count)) % 500
+    which = random.integers(0, 5, count)
+    value = random.normal([110, 90, 37, 500, 1], [20, 10, 0.5, 50, 0.1], (count, 5))[np.arange(count), which]
+    names = [*((code, unit) for code, unit, _ in CODES), ("OTHER", "1")]
+    cells = zip(patient.tolist(), np.round(hour / 24, 5).tolist(), which.tolist(), value.tolist(), strict=True)
+    return [f"p{one:07d},{day},{names[k][0]},{number:.2f},{names[k][1]}\n" for one, day, k, number in cells]
+
+
+def hard(first: int, count: int, random: np.random.Generator) -> list[str]:
+    """The same unsorted and in quotes, with dates, values below a limit, words, missing cells and ragged rows."""
+    rows = []
+    start = np.datetime64("2024-01-01T00:00")
+    for row in plain(first, count, random):
+        patient, day, *rest = row.rstrip().split(",")
+        moment = str(start + round(float(day) * 1440)).replace("T", " ")
+        rows.append(",".join(f'"{cell}"' for cell in (patient, moment, *rest)) + "\n")
+    for number, text in zip(random.integers(0, count, count // 50), random.integers(0, 5, count // 50), strict=True):
+        cells = rows[number].rstrip().split(",")
+        cells[3] = ('"<20"', '"neg"', '""', '"9e400"', cells[3])[text]
+        rows[number] = ",".join(cells[: 5 - (text == 4 and number < 10)]) + "\n"
+    return [rows[at] for at in random.permutation(count)]
+
+
+TASKS = {
+    "long rows": (10_000_000, plain, mapping({"unit": "d"}, "zero")),
+    "unsorted, quoted, dated, 2 % odd cells": (2_000_000, hard, mapping({"format": "%Y-%m-%d %H:%M"}, "first")),
+}
+
+
+def generate(path: Path, rows: int, make: Any) -> None:
+    """Write a task's file, unless it is there."""
+    if path.exists():
+        return
+    draft, random = path.with_suffix(".partial"), np.random.default_rng(1)
+    with draft.open("w") as file:
+        file.write(HEADER)
+        for first in range(0, rows, CHUNK):
+            file.writelines(make(first, min(CHUNK, rows - first), random))
+    draft.rename(path)
+
+
+CHILD = """
+import json, os, resource, sys, time
+from pathlib import Path
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+from neurotwin.ingest.csv import ingest_csv
+begin = time.perf_counter()
+report = ingest_csv(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3]), progress=False)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({"rows": report.totals.read, "accepted": report.totals.accepted, "balanced": report.balanced,
+    "seconds": time.perf_counter() - begin, "processor_seconds": used.ru_utime + used.ru_stime,
+    "peak_mib": used.ru_maxrss / 1024, "cohort": report.sha256}))
+"""
+
+
+def measure(name: str, work: Path, scale: float) -> dict[str, Any]:
+    """One task, in a process of its own."""
+    rows, make, plan = TASKS[name]
+    source, output = work / f"{name.split(',')[0].replace(' ', '_')}.csv", work / "cohort"
+    generate(source, int(rows * scale), make)
+    (work / "mapping.json").write_text(json.dumps(plan))
+    shutil.rmtree(output, ignore_errors=True)
+    command = [sys.executable, "-c", CHILD, str(source), str(work / "mapping.json"), str(output)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    found = json.loads(done.stdout)
+    assert found.pop("balanced") and found["rows"] == int(rows * scale)
+    megabytes = source.stat().st_size / 1e6
+    shutil.rmtree(output)
+    source.unlink()
+    speed = found["rows"] / found["processor_seconds"]
+    return {"task": name, "megabytes": megabytes, "rows_per_second": speed} | found
+
+
+def goals(rows: list[dict[str, Any]], scale: float) -> list[dict[str, Any]]:
+    """What was asked, with what was measured: of the whole number of rows, else nothing."""
+    first = rows[0] if scale == 1.0 else {}
+    asked = [
+        ("10 million long rows: rows in a second of one core", 200_000.0, ">=", "rows_per_second", "1/s"),
+        ("10 million long rows: peak memory", 1024.0, "<=", "peak_mib", "MiB"),
+    ]
+    return [
+        {"name": name, "goal": goal, "direction": way, "measured": first.get(key), "unit": unit, "cause": ""}
+        for name, goal, way, key, unit in asked
+    ]
+
+
+def write(rows: list[dict[str, Any]], scale: float) -> None:
+    """results.json, and the table of README.md."""
+    versions = {"neurotwin": neurotwin.__version__, "python": platform.python_version()}
+    versions |= {"pyarrow": pyarrow.__version__, "numpy": np.__version__}
+    results = {
+        "machine": f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores",
+        "versions": versions,
+        "command": "python benchmarks/ingest/run.py" + (f" --scale {scale}" if scale != 1.0 else ""),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "rows": rows,
+        "goals": goals(rows, scale),
+    }
+    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    cells = [[row[name] for name in COLUMNS] for row in rows]
+    lines = [COLUMNS, ["---", *["---:"] * (len(COLUMNS) - 1)], *([_cell(one) for one in row] for row in cells)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    told = f"`{results['command']}` on {results['machine']}, {results['date']}; " + ", ".join(
+        f"{name} {number}" for name, number in versions.items()
+    )
+    page = (HERE / "README.md").read_text()
+    head, _, rest = page.partition(BEGIN)
+    (HERE / "README.md").write_text(f"{head}{BEGIN}\n{told}.\n\n{table}\n{END}{rest.partition(END)[2]}")
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def main() -> None:
+    """Run what is not done yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the rows, for a quick look")
+    parser.add_argument("--work", type=Path, default=Path("runs/benchmarks/ingest"), help="folder for what is made")
+    given = parser.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    notes = given.work / f"done-{given.scale}.json"
+    done = json.loads(notes.read_text()) if notes.exists() else {}
+    for name in TASKS:
+        if name not in done:
+            done[name] = measure(name, given.work, given.scale)
+            notes.write_text(json.dumps(done))
+            print(f"{name}: {done[name]['rows_per_second']:,.0f} rows/s, {done[name]['peak_mib']:,.0f} MiB", flush=True)
+    write([done[name] for name in TASKS], given.scale)
+    notes.unlink()
+
+
+if __name__ == "__main__":
+    main()

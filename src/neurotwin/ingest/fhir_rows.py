@@ -67,8 +67,8 @@ class RowMaker:
         resource = as_dict(entry.resource)
         deep, modified = levels_of(resource)
         if deep or not self._valid(resource):
-            fault = Reason.ROW_UNREADABLE if deep else Reason.RESOURCE_INVALID
-            return [Row(self._nothing, outcome or entry.fault or CODES[fault])]
+            reason = Reason.ROW_UNREADABLE if deep else Reason.RESOURCE_INVALID
+            return [Row(self._nothing, outcome or entry.fault or CODES[reason])]
         status = self._judged(resource)
         fault = outcome or entry.fault or (CODES[Reason.MODIFIER_EXTENSION] if modified else 0) or status
         return [self._row(Place(entry, part, self._choice, self._references), fault) for part in parts_of(resource)]

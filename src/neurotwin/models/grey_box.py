@@ -50,6 +50,7 @@ class GreyBox(nn.Module):
     """
 
     scale: Tensor
+    default: Tensor
 
     def __init__(
         self,

@@ -1,6 +1,8 @@
-"""neurotwin cohort describe, neurotwin cohort validate."""
+"""neurotwin cohort describe, neurotwin cohort validate, neurotwin cohort to-meds."""
 
+import errno
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,25 @@ def print_checks(folder: Path, as_json: bool = False) -> None:
         Console().print(table)
     if failed := [item.name for item in findings if not item.holds]:
         raise CohortError(f"{len(failed)} of {len(findings)} checks fail", where=str(folder), expected=failed[0])
+
+
+def write_meds(folder: Path, output: Path, epoch: str) -> None:
+    """Write a cohort as a MEDS data set and tell what was written, on standard error.
+
+    Raises:
+        CohortError: there is no cohort, or the data set cannot be made or written there.
+    """
+    from neurotwin.inventory.to_meds import read_epoch, to_meds
+
+    moment = read_epoch(epoch)
+    try:
+        done = to_meds(Cohort.load(folder), output, epoch=moment)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        what = (error.strerror or "the system refused").lower()
+        raise CohortError(what, where=str(output), remedy="check the path and its permissions") from None
+    print(f"{done.subjects} subjects, {done.events} events in {done.folder}", file=sys.stderr)
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> Table:

@@ -1,4 +1,4 @@
-"""Rewrite the results block of README.md from benchmarks/demo/results.json."""
+"""Rewrite the results blocks of README.md and of benchmarks/cohort/README.md from the results.json of each."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,19 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 COLUMNS = ("task", "variable", "scale", "predictor", "mae", "rmse", "crps", "coverage")
+COHORT_COLUMNS = ("model", "route", "setting", "patients", "per_second", "error")
+PAGES = (
+    ("README.md", "benchmarks/demo/results.json", COLUMNS),
+    ("benchmarks/cohort/README.md", "benchmarks/cohort/results.json", COHORT_COLUMNS),
+)
 
 
-def block(results: dict[str, Any]) -> str:
+def block(results: dict[str, Any], columns: tuple[str, ...] = COLUMNS) -> str:
     """The results in Markdown: what was measured, where, and which goals are met."""
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
-    rows = [COLUMNS, ["---"] * 4 + ["---:"] * 4, *([row.get(name) for name in COLUMNS] for row in results["rows"])]
+    words = [isinstance(results["rows"][0].get(name), str) for name in columns]
+    bars = ["---" if word else "---:" for word in words]
+    rows = [columns, bars, *([row.get(name) for name in columns] for row in results["rows"])]
     goals = [["goal", "asked", "measured", "unit", "met"], ["---", "---:", "---:", "---", "---"]]
     for goal in results["goals"]:
         asked = f"{goal['direction']} {_cell(goal['goal'])}"
@@ -33,7 +40,15 @@ def _cell(value: Any) -> str:
     return "-" if value is None else f"{short:.3g}" if isinstance(short, float) else str(short)
 
 
+def main() -> None:
+    """All pages whose results are there."""
+    for name, source, columns in PAGES:
+        if (ROOT / source).exists():
+            page = ROOT / name
+            head, _, rest = page.read_text().partition(BEGIN)
+            found = block(json.loads((ROOT / source).read_text()), columns)
+            page.write_text(f"{head}{BEGIN}\n{found}\n{END}{rest.partition(END)[2]}")
+
+
 if __name__ == "__main__":
-    page, results = ROOT / "README.md", json.loads((ROOT / "benchmarks/demo/results.json").read_text())
-    head, _, rest = page.read_text().partition(BEGIN)
-    page.write_text(f"{head}{BEGIN}\n{block(results)}\n{END}{rest.partition(END)[2]}")
+    main()

@@ -11,6 +11,10 @@ OK, NON_FINITE, STEP_BUDGET, OUT_OF_BOUNDS = 0, 1, 2, 3
 REASONS = {NON_FINITE: "non_finite", STEP_BUDGET: "step_budget", OUT_OF_BOUNDS: "out_of_bounds"}
 
 
+BOUND_TOLERANCE = 1e-9
+"""Rounding allowed at a bound of a state, in the state's unit."""
+
+
 class Solution(NamedTuple):
     """What became of a batch.
 

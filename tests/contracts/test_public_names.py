@@ -25,7 +25,7 @@ PUBLIC = {
     """,
     "neurotwin.solvers": """
         NON_FINITE OK STEP_BUDGET Bosh3 Dopri5 Euler FixedStep Heun Midpoint Rk4 Rows Solution
-        Solver Torchdiffeq odesolve over_rows
+        Solver TorchEngine Torchdiffeq odesolve over_rows
     """,
     "neurotwin.training": """
         Checkpoints JointGaussian Recipe SafetensorsCheckpoints StopWhenBadNumbers

@@ -24,12 +24,18 @@ README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture
-def block():
-    """Function: results -> the block of the page."""
+def script():
+    """scripts/update_readme.py as a module."""
     spec = importlib.util.spec_from_file_location("update_readme", ROOT / "scripts" / "update_readme.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.block
+    return module
+
+
+@pytest.fixture
+def block(script):
+    """Function: results -> the block of the page."""
+    return script.block
 
 
 def defined_below(heading):
@@ -47,6 +53,15 @@ def test_the_results_are_those_measured(block):
         pytest.skip("benchmarks/demo/results.json: not measured yet")
     stands = re.search(r"<!-- results:begin -->\n(.*)\n<!-- results:end -->", README, re.DOTALL).group(1)
     assert stands == block(json.loads(found.read_text())), "run scripts/update_readme.py"
+
+
+def test_the_cohort_benchmark_shows_what_was_measured(script):
+    folder = ROOT / "benchmarks" / "cohort"
+    if not (folder / "results.json").exists():
+        pytest.skip("benchmarks/cohort/results.json: not measured yet")
+    stands = re.search(script.BEGIN + r"\n(.*)\n" + script.END, (folder / "README.md").read_text(), re.DOTALL).group(1)
+    found = json.loads((folder / "results.json").read_text())
+    assert stands == script.block(found, script.COHORT_COLUMNS), "run scripts/update_readme.py"
 
 
 def test_the_results_tell_what_was_missed(block):

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from filelock import FileLock
 from simulator_cases import ROOT, configured
@@ -21,6 +22,7 @@ from neurotwin.simulators import run_simulation as module
 from neurotwin.simulators.population import Published
 from neurotwin.simulators.run_simulation import run_simulation
 from neurotwin.simulators.simulate import simulate
+from neurotwin.solvers import TorchEngine
 
 PARTS = (configured("simulator", "geng_nsclc"), Published(), configured("protocol", "daily_confounded"))
 
@@ -225,3 +227,15 @@ def test_progress_goes_to_stderr(tmp_path, capsys):
     run_simulation(*PARTS, n_subjects=20, seed=1, output=tmp_path / "cohort", shard_size=10)
     out, err = capsys.readouterr()
     assert out == "" and "Simulating" in err
+
+
+def test_another_engine_is_told_and_does_the_same(tmp_path):
+    report = run(tmp_path / "cohort", method="rk4", engine=TorchEngine(), workers=2, n_subjects=20)
+    made, expected = Cohort.load(report.folder), simulate(*PARTS, n_subjects=20, seed=3, method="rk4")
+    assert np.allclose(made.observations.value, expected.observations.value, rtol=1e-9)
+    told = made.provenance
+    engine = {"dtype": "float64", "device": "cpu", "compiled": False}
+    assert told["engine"].items() >= engine.items() and told["engine"]["_target_"].endswith("TorchEngine")
+    assert "torch" in told["versions"] and "NumpyEngine" in expected.provenance["engine"]["_target_"]
+    with pytest.raises(CohortError, match="another cohort"):
+        run(tmp_path / "cohort", method="rk4", n_subjects=20)

@@ -13,10 +13,11 @@ from simulator_cases import states_at, timeline_of
 from neurotwin.errors import SimulationError
 from neurotwin.events import Doses, Observations, Queries
 from neurotwin.schema import Treatment, Variable
-from neurotwin.simulators.engine import NON_FINITE, OK, OUT_OF_BOUNDS, STEP_BUDGET, solve
+from neurotwin.simulators.engine import solve
 from neurotwin.simulators.geng_nsclc import GengNsclc
 from neurotwin.simulators.simulator import Parameter, Simulator, State, stack_state
 from neurotwin.simulators.vancomycin import Vancomycin
+from neurotwin.solution import NON_FINITE, OK, OUT_OF_BOUNDS, STEP_BUDGET
 from neurotwin.timeline import build_timeline
 
 

@@ -29,8 +29,8 @@ class Choice:
         for column, text, meaning in _named(table):
             known = self._meant.setdefault(column, {})
             known[text] = known.get(text, frozenset()) | {meaning} - {""}
-        measures = isinstance(table, LongTable) and _only_measures(table)
-        self._codes = set(self._meant.get(table.code, ())) if measures else None
+        long = table if isinstance(table, LongTable) and _only_measures(table) else None
+        self._codes = None if long is None else set(self._meant.get(long.code, ()))
 
     def choose(self, column: str, texts: list[str]) -> str | Reason:
         """The text that the mapping names for a column, one that it drops before all; else the first, "" if none.
@@ -52,8 +52,7 @@ class Choice:
 
 
 def _only_measures(table: Table) -> bool:
-    others = (table.treatments, table.statics, table.index, table.birth, table.death)
-    return isinstance(table, LongTable) and not any(others)
+    return not any((table.treatments, table.statics, table.index, table.birth, table.death))
 
 
 def _named(table: Table) -> Iterable[tuple[str, str, str]]:

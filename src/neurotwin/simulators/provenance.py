@@ -1,24 +1,32 @@
 """What a simulated cohort was made from, as plain data."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
-import scipy
 
 import neurotwin
-from neurotwin.simulators.engine import Method
+from neurotwin.simulators.engine import Engine, Method
 from neurotwin.simulators.population import Population
 from neurotwin.simulators.protocols import Protocol
 from neurotwin.simulators.simulator import Simulator
 
+LONGEST = 100
+"""Numbers of an array that are written out; a longer one, such as a connectome, is told by its hash."""
+
 
 def provenance(
-    simulator: Simulator, population: Population, protocol: Protocol, n_subjects: int, seed: int, method: Method
+    simulator: Simulator,
+    population: Population,
+    protocol: Protocol,
+    n_subjects: int,
+    seed: int,
+    method: Method,
+    engine: Engine,
 ) -> dict[str, Any]:
     """Everything that the content of a cohort depends on, as plain data."""
-    versions = {"neurotwin": neurotwin.__version__, "numpy": np.__version__, "scipy": scipy.__version__}
     return {
         "source": "simulation",
         "simulator": describe(simulator),
@@ -27,7 +35,8 @@ def provenance(
         "n_subjects": n_subjects,
         "seed": seed,
         "method": method,
-        "versions": versions,
+        "engine": describe(engine),
+        "versions": {"neurotwin": neurotwin.__version__, **engine.versions},
     }
 
 
@@ -40,6 +49,8 @@ def describe(item: Any) -> Any:
         }
     if isinstance(item, Mapping):
         return {str(key): describe(value) for key, value in item.items()}
+    if isinstance(item, np.ndarray) and item.size > LONGEST:
+        return {"shape": list(item.shape), "sha256": hashlib.sha256(np.ascontiguousarray(item).tobytes()).hexdigest()}
     if isinstance(item, (list, tuple, np.ndarray)):
         return [describe(value) for value in item]
     if isinstance(item, np.generic):

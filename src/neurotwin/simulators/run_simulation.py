@@ -10,7 +10,7 @@ from rich.progress import track
 
 from neurotwin.cohort import read_manifest
 from neurotwin.simulators.checks import require_whole
-from neurotwin.simulators.engine import Method
+from neurotwin.simulators.engine import NUMPY, Engine, Method
 from neurotwin.simulators.population import Population
 from neurotwin.simulators.protocols import Protocol
 from neurotwin.simulators.provenance import provenance
@@ -44,6 +44,7 @@ def run_simulation(
     shard_size: int = 1000,
     workers: int = 1,
     method: Method = "auto",
+    engine: Engine = NUMPY,
     max_rejected: float = 0.01,
     progress: bool = True,
 ) -> Report:
@@ -55,7 +56,7 @@ def run_simulation(
     Args:
         shard_size: subjects per shard.
         workers: processes.
-        method, max_rejected: as in `simulate`.
+        method, engine, max_rejected: as in `simulate`.
         progress: a progress bar on stderr.
 
     Raises:
@@ -67,13 +68,14 @@ def run_simulation(
     require_whole("simulate", 1, shard_size=shard_size, workers=workers)
     check_request(protocol, simulator, n_subjects, seed, 0)
     folder = Path(output)
-    about = provenance(simulator, population, protocol, n_subjects, seed, method) | {"shard_size": shard_size}
+    about = provenance(simulator, population, protocol, n_subjects, seed, method, engine)
+    about |= {"shard_size": shard_size}
     unfinished = Unfinished(folder, about)
     with hold(folder):
         made = (
             0
             if unfinished.is_done()
-            else _complete(simulator, population, protocol, unfinished, workers, max_rejected, progress)
+            else _complete(simulator, population, protocol, engine, unfinished, workers, max_rejected, progress)
         )
         manifest = read_manifest(folder)
     n_kept = sum(shard["subjects"] for shard in manifest["shards"])
@@ -84,6 +86,7 @@ def _complete(
     simulator: Simulator,
     population: Population,
     protocol: Protocol,
+    engine: Engine,
     unfinished: Unfinished,
     workers: int,
     max_rejected: float,
@@ -95,7 +98,7 @@ def _complete(
     numbers = range(-(-n_subjects // about["shard_size"]))
     notes = {number: note for number in numbers if (note := unfinished.note_of(number)) is not None}
     missing = [number for number in numbers if number not in notes]
-    make = partial(_make_shard, unfinished, simulator, population, protocol)
+    make = partial(_make_shard, unfinished, simulator, population, protocol, engine)
     for number in _shown(run_all(make, missing, workers), len(missing), progress):
         notes[number] = unfinished.read_note(number)
         if error := rejected_error(_rejected(notes), n_subjects, max_rejected):
@@ -106,7 +109,12 @@ def _complete(
 
 
 def _make_shard(
-    unfinished: Unfinished, simulator: Simulator, population: Population, protocol: Protocol, number: int
+    unfinished: Unfinished,
+    simulator: Simulator,
+    population: Population,
+    protocol: Protocol,
+    engine: Engine,
+    number: int,
 ) -> None:
     about = unfinished.about
     first = number * about["shard_size"]
@@ -118,6 +126,7 @@ def _make_shard(
         seed=about["seed"],
         first_subject=first,
         method=about["method"],
+        engine=engine,
         max_rejected=1.0,  # judged for the whole run
     )
     unfinished.add(number, part)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from neurotwin.cohort import Cohort
 from neurotwin.simulators.checks import require, require_whole
-from neurotwin.simulators.engine import Method
+from neurotwin.simulators.engine import NUMPY, Engine, Method
 from neurotwin.simulators.population import Population
 from neurotwin.simulators.protocols import Protocol
 from neurotwin.simulators.provenance import provenance
@@ -30,6 +30,7 @@ def simulate(
     seed: int,
     first_subject: int = 0,
     method: Method = "auto",
+    engine: Engine = NUMPY,
     noise: bool = True,
     max_rejected: float = 0.01,
 ) -> Cohort:
@@ -41,6 +42,7 @@ def simulate(
 
     Args:
         method: how the equations are solved, see `engine.solve`.
+        engine: what solves them.
         noise: False leaves out assay error and limits of quantification.
         max_rejected: greatest share of rejected subjects.
 
@@ -48,12 +50,12 @@ def simulate(
         SimulationError: a protocol that does not fit the simulator, numbers out of range, too many rejected subjects.
     """
     check_request(protocol, simulator, n_subjects, seed, first_subject)
-    about = provenance(simulator, population, protocol, n_subjects, seed, method)
+    about = provenance(simulator, population, protocol, n_subjects, seed, method, engine)
     about |= {"first_subject": first_subject, "noise": noise}
     parts, statuses = [], []
     for subjects in _blocks(first_subject, n_subjects):
         block = draw_block(simulator, population, protocol, subjects, seed)
-        course = act_out(block, protocol, method=method)
+        course = act_out(block, protocol, method=method, engine=engine)
         parts.append(record(block, course, protocol, subjects, course.status == OK, about))
         statuses.append(course.status)
     return join(parts, np.concatenate(statuses), max_rejected)
@@ -70,6 +72,7 @@ def simulate_plans(
     seed: int,
     first_subject: int = 0,
     method: Method = "auto",
+    engine: Engine = NUMPY,
     noise: bool = True,
     max_rejected: float = 0.01,
 ) -> dict[str, Cohort]:
@@ -87,7 +90,7 @@ def simulate_plans(
     require(len(plans) > 0, "plans", "empty", "at least one plan", "plans")
     for regimens in plans.values():
         replace(protocol, regimens=tuple(regimens or ())).check(simulator)
-    about = provenance(simulator, population, protocol, n_subjects, seed, method)
+    about = provenance(simulator, population, protocol, n_subjects, seed, method, engine)
     about |= {"first_subject": first_subject, "noise": noise}
     parts: dict[str, list[Cohort]] = {name: [] for name in plans}
     statuses = []
@@ -96,7 +99,7 @@ def simulate_plans(
         courses = {}
         for name, regimens in plans.items():
             plan = None if regimens is None else _plan(simulator, protocol, regimens, cut, subjects, seed)
-            courses[name] = act_out(block, protocol, method=method, plan=plan, cut=cut)
+            courses[name] = act_out(block, protocol, method=method, engine=engine, plan=plan, cut=cut)
         status = np.max([course.status for course in courses.values()], axis=0)
         for name, course in courses.items():
             described = about | {"plan": name, "cut": cut}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from neurotwin.errors import SimulationError
 from neurotwin.events import Doses, Observations, Queries
-from neurotwin.simulators.engine import Method, solve
+from neurotwin.simulators.engine import NUMPY, Engine, Method, solve
 from neurotwin.simulators.population import Population
 from neurotwin.simulators.protocols import Protocol
 from neurotwin.simulators.regimens import Given, Regimen
@@ -161,7 +161,13 @@ def _draw_policy(protocol: Protocol, subjects: NDArray[np.int64], seed: int) -> 
 
 
 def act_out(
-    block: Block, protocol: Protocol, *, method: Method = "auto", plan: Plan | None = None, cut: float | None = None
+    block: Block,
+    protocol: Protocol,
+    *,
+    method: Method = "auto",
+    engine: Engine = NUMPY,
+    plan: Plan | None = None,
+    cut: float | None = None,
 ) -> Course:
     """Go through the protocol, from one decision to the next.
 
@@ -185,7 +191,7 @@ def act_out(
             doses = Doses.concatenate(doses, decided)
         here = np.flatnonzero(slot == number)
         timeline = _between(simulator, begin, end, doses, asked.take(here), n)
-        solution = solve(simulator, timeline, method=method, state=state, status=status)
+        solution = solve(simulator, timeline, method=method, state=state, status=status, engine=engine)
         states[here] = solution.at_query[asked.subject[here], timeline.query_row]
         state, status = solution.final, solution.status
     return Course(_observed(block, states), doses, status)

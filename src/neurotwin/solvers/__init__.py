@@ -5,6 +5,7 @@ from neurotwin.solvers.bosh3 import Bosh3
 from neurotwin.solvers.dopri5 import Dopri5
 from neurotwin.solvers.euler import Euler
 from neurotwin.solvers.heun import Heun
+from neurotwin.solvers.mechanism import TorchEngine
 from neurotwin.solvers.midpoint import Midpoint
 from neurotwin.solvers.odesolve import Solution, odesolve
 from neurotwin.solvers.rk4 import Rk4
@@ -25,6 +26,7 @@ __all__ = [
     "Rows",
     "Solution",
     "Solver",
+    "TorchEngine",
     "Torchdiffeq",
     "odesolve",
     "over_rows",

@@ -14,7 +14,7 @@ def simulate_cohort(overrides: Sequence[str]) -> Any:
     from neurotwin.simulators.run_simulation import run_simulation
 
     config = compose.compose("simulate", overrides)
-    parts = {name: compose.build(config.pop(name), name) for name in ("simulator", "population", "protocol")}
+    parts = {name: compose.build(config.pop(name), name) for name in ("simulator", "population", "protocol", "engine")}
     output = config.pop("output") or Path(config["paths"]["runs_dir"]) / "cohorts" / parts["simulator"].name
     more = {key: value for key, value in config.items() if key not in NOT_ARGUMENTS}
     return run_simulation(**parts, output=Path(output), **more)

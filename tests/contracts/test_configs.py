@@ -11,9 +11,9 @@ from neurotwin.solvers import Solver
 
 CONF = conf_dir()
 GIVEN = ("data.cohort=somewhere", "paths.output_dir=nowhere")
-SIMULATION = ("simulator", "population", "protocol")
-APART = ("source",)
-"""Groups that are no part of a composed configuration: `neurotwin ingest` reads them."""
+SIMULATION = ("simulator", "population", "protocol", "engine")
+APART = ("source", "dataset")
+"""Groups that are no part of a composed configuration: `neurotwin ingest` and `neurotwin datasets` read them."""
 
 
 def choices(group):
@@ -82,6 +82,16 @@ def test_each_solver_is_built_with_its_step(choice):
 def test_each_source_is_readable(choice):
     content = yaml.safe_load((CONF / "source" / f"{choice}.yaml").read_text())
     assert content["name"] == choice and content["variables"] and content["tables"]
+
+
+@pytest.mark.parametrize("choice", choices("dataset"))
+def test_each_data_set_has_its_mapping_and_its_experiment(choice):
+    content = yaml.safe_load((CONF / "dataset" / f"{choice}.yaml").read_text())
+    assert content["name"] == choice and content["mapping"] in choices("source")
+    experiment = (CONF / "experiment" / f"{content['experiment']}.yaml").read_text()
+    cohort = yaml.safe_load(experiment)["data"]["cohort"]
+    command = f"neurotwin ingest csv dataset:{choice} --mapping {content['mapping']} -o {cohort}"
+    assert f"# Cohort: {command}\n" in experiment
 
 
 def test_the_data_section_is_built_without_touching_the_disk():

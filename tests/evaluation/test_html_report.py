@@ -10,11 +10,12 @@ import pytest
 
 from neurotwin.errors import CohortError, ConfigError, InputError
 from neurotwin.evaluation import Locf, PopulationMean, evaluate
-from neurotwin.evaluation.report import DISCLAIMER, render_report, write_report
+from neurotwin.evaluation.report import render_report, write_report
 from neurotwin.evaluation.results import Estimate
 from neurotwin.evaluation.sections import CohortFacts, Curve, Period, PlanComparison, Points, Task
 from neurotwin.evaluation.table import spell
 from neurotwin.evaluation.trajectories import draw_trajectories
+from neurotwin.pages.document import DISCLAIMER
 
 VOID = {"meta", "br", "img", "link", "hr", "input"}
 EVIL = "<script>alert('x')</script> & \"more\""

@@ -348,7 +348,8 @@ def test_output_is_whole_or_not_there(tmp_path, long, monkeypatch):
     assert caught.value.exit_code == 4 and not list(output.parent.iterdir())
     output.mkdir()
     ingest_csv(source, long, output)
-    assert sorted(one.name for one in output.iterdir()) == ["cohort.json", "ingest_report.json", "shards"]
+    held = ["cohort.json", "ingest_report.html", "ingest_report.json", "shards"]
+    assert sorted(one.name for one in output.iterdir()) == held
     before = (output / "cohort.json").read_bytes()
     with pytest.raises(IngestError, match="there already"):
         ingest_csv(source, long, output)

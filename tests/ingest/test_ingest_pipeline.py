@@ -143,6 +143,7 @@ def test_ids_on_disk_can_be_read_by_the_owner_only_and_are_gone_at_the_end(tmp_p
     assert seen == {"0o700": ["subjects-000.arrow", "values-000.arrow"]}
     assert sorted(one.name for one in (tmp_path / "cohort").iterdir()) == [
         "cohort.json",
+        "ingest_report.html",
         "ingest_report.json",
         "shards",
     ]

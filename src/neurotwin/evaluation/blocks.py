@@ -3,10 +3,12 @@
 from collections.abc import Iterable
 
 from neurotwin.evaluation import plots
-from neurotwin.evaluation.markup import figure, key, number, percent, table, text, unit_text
+from neurotwin.evaluation.markup import figure, number, percent
 from neurotwin.evaluation.results import Estimate, Reliability, Scale, Score
 from neurotwin.evaluation.sections import PlanComparison, Task
 from neurotwin.evaluation.table import spell
+from neurotwin.pages import markup
+from neurotwin.pages.markup import key, table, text, unit_text
 
 _COLUMNS = (("mae", "MAE"), ("rmse", "RMSE"), ("crps", "CRPS"), ("width", "width"), ("coverage", "inside"))
 _PREDICTOR_MARKS = ("dot", "square", "triangle")
@@ -27,11 +29,7 @@ def facts(task: Task) -> str:
         "scored": task.evaluation.n_scored,
         "measurements": cohort.n_observations,
     }
-    return (
-        '<dl class="facts">'
-        + "".join(f"<div><dt>{name}</dt><dd>{n:,}</dd></div>" for name, n in counts.items())
-        + "</dl>"
-    )
+    return markup.facts(counts)
 
 
 def verdicts(task: Task, shown: Iterable[tuple[str, Scale]]) -> str:

@@ -12,7 +12,7 @@ from neurotwin.evaluation.results import EvaluationReport, Reliability, Scale
 from neurotwin.evaluation.sections import Curve, Period, PlanComparison, Trajectory
 from neurotwin.extras import need
 
-# Drawn in these colours, then replaced by the CSS variable of the same name (see report.css).
+# Drawn in these colours, then replaced by the CSS variable of the same name (see pages/page.css).
 INK, MUTED, GRID = "#22262b", "#6e7680", "#d5dae0"
 PALETTE = ("#0a62a3", "#c25310", "#4d8a21", "#8a3fa0", "#a06a00")
 _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", **{color: f"c{i}" for i, color in enumerate(PALETTE)}}

@@ -1,17 +1,14 @@
 """The evaluation as one HTML page: no script, no external file, readable on a phone, on paper, in light and dark."""
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 
-from neurotwin import __version__
 from neurotwin.errors import InputError
 from neurotwin.evaluation import blocks
-from neurotwin.evaluation.markup import text
 from neurotwin.evaluation.sections import Task
 from neurotwin.evaluation.table import omissions
-
-DISCLAIMER = "Research software, not a medical device: nothing here may guide the care of a patient."
+from neurotwin.pages.document import document
+from neurotwin.pages.markup import text
 
 _CUTS = {"random": "a random visit of each subject", "per_subject": "a time of its own for each subject"}
 _KINDS = {"real": "real patients", "simulated": "simulated subjects"}
@@ -47,35 +44,10 @@ def render_report(title: str, tasks: Sequence[Task], *, summary: str = "", creat
     """The page as text; arguments and errors as in `write_report`."""
     if not tasks:
         raise InputError("no tasks", where="report", expected="at least one")
-    style = resources.files("neurotwin.evaluation").joinpath("report.css").read_text(encoding="utf-8")
-    links = "".join(f'<li><a href="#t{number}">{text(task.title)}</a></li>' for number, task in enumerate(tasks))
+    links = [(f"t{number}", task.title) for number, task in enumerate(tasks)]
     sections = "\n".join(_section(number, task) for number, task in enumerate(tasks))
-    made = f"neurotwin {__version__}" + (f", {text(created)}" if created else "")
     how = f" Made with <code>{text(command)}</code>." if command else ""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{text(title)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<h1>{text(title)}</h1>
-<p class="lead">{text(summary)}</p>
-<p class="warning"><strong>{DISCLAIMER}</strong></p>
-<nav aria-label="Sections"><ul>{links}</ul></nav>
-</header>
-<main>
-{sections}
-</main>
-<footer><p>{made}.{how}</p><p>{DISCLAIMER}</p></footer>
-</body>
-</html>
-"""
+    return document(title, links, sections, summary=summary, created=created, how=how)
 
 
 def _section(number: int, task: Task) -> str:

@@ -13,11 +13,12 @@ from neurotwin.errors import IngestError
 from neurotwin.ingest.accounting import ItemAccounts
 from neurotwin.ingest.assemble import Assembled, assemble
 from neurotwin.ingest.buckets import Buckets
-from neurotwin.ingest.flags import FlagFinder
+from neurotwin.ingest.flags import FlagFinder, outside_flags
 from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.pseudonyms import pseudonyms
 from neurotwin.ingest.report import IngestReport
 from neurotwin.ingest.rows import RowAccounts
+from neurotwin.ingest.survey import Survey
 
 SHARD = 50_000
 """Subjects in a shard at most."""
@@ -40,12 +41,13 @@ def finish(gathered: Gathered, draft: Path, kind: str, report: IngestReport, key
         IngestError: no measurement was accepted.
     """
     shards: list[dict[str, Any]] = []
-    finder = FlagFinder(gathered.mapping.cohort_schema)
+    finder, survey = FlagFinder(gathered.mapping.cohort_schema), Survey(gathered.mapping.cohort_schema)
     counts = dict.fromkeys(("read", "kept", "without_observations"), 0)
     provenance = _provenance(gathered.mapping, kind, report)
     for number in range(gathered.buckets.count):
         cohort = _cohort_of(gathered, number, key, provenance, counts)
         finder.add(cohort)
+        survey.add(cohort)
         for first in range(0, len(cohort), SHARD):
             part = cohort.take(np.arange(first, min(first + SHARD, len(cohort))))
             shards.append(write_shard(draft, len(shards), part))
@@ -53,7 +55,8 @@ def finish(gathered: Gathered, draft: Path, kind: str, report: IngestReport, key
     gathered.rows.check()
     if not report.items.totals["measurements"].accepted:
         raise _nothing_accepted(report)
-    report.subjects, report.flags = counts, finder.flags()
+    report.subjects, report.survey = counts, survey.as_dict()
+    report.flags = [*finder.flags(), *outside_flags(report.items.by_name)]
     report.sha256 = write_manifest(draft, gathered.mapping.cohort_schema, shards, provenance)
     report.write(draft)
 

@@ -22,6 +22,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 class Part(BaseModel):
+    """A piece of a mapping: closed keys, no coercion, finite numbers."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from neurotwin.ingest.accounting import KINDS, Account, ItemAccounts
 from neurotwin.ingest.mapping import SourceMapping
+from neurotwin.ingest.page import write_page
 from neurotwin.ingest.rows import FileAccount
 
 REPORT_NAME = "ingest_report.json"
@@ -28,6 +29,7 @@ class IngestReport:
         items: accounts of measurements, treatments and statics.
         subjects: counts: read, kept, without_observations.
         flags: what looks odd in the data though each item is valid.
+        survey: what the cohort covers, see `survey.Survey`.
         sha256: hash of the cohort's content.
         output: folder of the cohort.
     """
@@ -38,6 +40,7 @@ class IngestReport:
     items: ItemAccounts
     subjects: dict[str, int] = field(default_factory=dict)
     flags: list[dict[str, Any]] = field(default_factory=list)
+    survey: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
     output: Path = Path()
 
@@ -61,19 +64,24 @@ class IngestReport:
             "format": FORMAT,
             "source": self.source,
             "mapping": self.mapping.name,
+            "about": dict(self.mapping.about),
+            "index_event": self.mapping.index.event,
             "cohort_sha256": self.sha256,
             "files": [one.as_dict() for one in self.files],
             "totals": self.totals.as_dict(),
             **{kind: self._items(kind) for kind in KINDS},
             "units": self._units(),
+            "ranges": self._ranges(),
             "subjects": self.subjects,
             "flags": self.flags,
+            "survey": self.survey,
         }
 
     def write(self, folder: Path) -> Path:
-        """Write `REPORT_NAME` into ``folder``."""
-        path = folder / REPORT_NAME
-        path.write_text(json.dumps(self.as_dict(), indent=1) + "\n", encoding="utf-8")
+        """Write `REPORT_NAME` into ``folder``, and the same for people beside it (`page`)."""
+        path, content = folder / REPORT_NAME, self.as_dict()
+        path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_page(folder, content)
         return path
 
     def _items(self, kind: str) -> dict[str, Any]:
@@ -86,6 +94,22 @@ class IngestReport:
         by_name = {name: self.items.account(name).as_dict() for name in known[kind]}
         empty = {"empty": self.items.empty} if kind == "measurements" else {}
         return {**self.items.totals[kind].as_dict(), **empty, "by_name": by_name}
+
+    def _ranges(self) -> list[dict[str, Any]]:
+        schema = self.mapping.cohort_schema.model_dump(mode="json")  # with null for an open end
+        kinds = {"measurements": "variables", "treatments": "treatments", "statics": "statics"}
+        return [
+            {
+                "kind": kind,
+                "name": one["name"],
+                "unit": one["unit"],
+                "plausible": one["plausible"],
+                "source": one.get("source", ""),
+            }
+            for kind in KINDS
+            for one in schema[kinds[kind]]
+            if not one.get("levels")
+        ]
 
     def _units(self) -> list[dict[str, Any]]:
         return [

@@ -36,8 +36,8 @@ _NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | geta
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
 
 _NAMES = """
-    Abs Add And Cast CastLike Clip Concat Constant ConstantOfShape Cos CumSum Div Einsum Equal Erf Exp Expand
-    Flatten Gather GatherElements GatherND Gemm Greater GreaterOrEqual Identity IsNaN Less LessOrEqual Log
+    Abs Add And Atan Cast CastLike Clip Concat Constant ConstantOfShape Cos CumSum Div Einsum Equal Erf Exp Expand
+    Flatten Floor Gather GatherElements GatherND Gemm Greater GreaterOrEqual Identity IsNaN Less LessOrEqual Log
     MatMul Max Mean Min Mod Mul Neg Not Or Pad Pow Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin
     ReduceProd ReduceSum ReduceSumSquare Relu Reshape Scan Shape Sigmoid Sign Sin Slice Softplus Split Sqrt
     Squeeze Sub Sum Swish Tanh Tile Transpose Unsqueeze Where Xor

@@ -32,8 +32,8 @@ def activation(xp: Any, beat: Array, rate: Array, contraction: Value, relaxation
     """
     since_peak = (beat - xp.floor(beat)) / rate - contraction
     wave = xp.where(since_peak < 0, since_peak / contraction, since_peak / relaxation)  # -1 at the begin, 1 at the end
-    before = xp.minimum((since_peak + 1 / rate) / relaxation, 1.0)
-    return 1 + 0.5 * (xp.cos(math.pi * xp.minimum(wave, 1.0)) + xp.cos(math.pi * before))
+    before, one = (since_peak + 1 / rate) / relaxation, xp.ones_like(wave)
+    return 1 + 0.5 * (xp.cos(math.pi * xp.minimum(wave, one)) + xp.cos(math.pi * xp.minimum(before, one)))
 
 
 def valve_flow(xp: Any, difference: Array, log_open: Value, log_closed: Value) -> Array:

@@ -6,6 +6,8 @@ import sqlite3
 import zipfile
 from pathlib import Path
 
+import numpy as np
+
 from neurotwin.cohort import Cohort
 from neurotwin.ingest.omop import ingest_omop
 from neurotwin.ingest.report import IngestReport
@@ -127,6 +129,15 @@ def row(number, **more):
     cells = dict(zip(names, GOOD.strip().split(","), strict=True)) | {"measurement_id": str(number)}
     cells["measurement_datetime"] = f"2020-01-{number + 1:02d} 10:00:00"
     return ",".join({**cells, **more}[one] for one in names) + "\n"
+
+
+def assert_same(cohort, expected):
+    """The same subjects with the same events; the schemas have the names of their mappings."""
+    assert cohort.ids.tolist() == expected.ids.tolist() and cohort.fold.tolist() == expected.fold.tolist()
+    for one, other in ((cohort.observations, expected.observations), (cohort.doses, expected.doses)):
+        for name in one.__dataclass_fields__:
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    np.testing.assert_array_equal(cohort.statics, expected.statics)
 
 
 class Ward:

@@ -37,7 +37,7 @@ numbers = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(texts=st.lists(numbers, min_size=1, max_size=40), decimal=st.sampled_from([".", ","]))
 @example(texts=["9" * 15 + "." + "9" * 17 + "e99", "0." + "0" * 16 + "1e-99", "-0.0"], decimal=".")
 def test_a_column_of_numbers_is_read_as_its_cells(texts, decimal):
@@ -51,7 +51,7 @@ def test_a_column_of_numbers_is_read_as_its_cells(texts, decimal):
             assert np.signbit(value[number]) == np.signbit(wanted[0])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(texts=st.lists(st.one_of(st.none(), st.text(max_size=6), numbers), max_size=20))
 def test_cells_are_stripped_as_text_is(texts):
     cleaned = clean(pa.chunked_array([pa.array(texts, pa.string())]))
@@ -86,15 +86,29 @@ def dates(draw):
     return text
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    texts=st.lists(dates(), min_size=1, max_size=12),
-    formats=st.lists(st.sampled_from(FORMATS), min_size=1, max_size=3, unique=True),
-    zones=st.sampled_from([None, None, "utc", "wall"]),
-)
+columns_of_dates = {
+    "texts": st.lists(dates(), min_size=1, max_size=12),
+    "formats": st.lists(st.sampled_from(FORMATS), min_size=1, max_size=3, unique=True),
+    "zones": st.sampled_from([None, None, "utc", "wall"]),
+}
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(**columns_of_dates)
 @example(texts=["20240112", "2024011213"], formats=["%Y%m%d", "%Y%m%d%H"], zones=None)
 @example(texts=["1970-01-01", "2023-02-29", "0001-01-01T00:00:00+0100", ""], formats=["%Y-%m-%d"], zones=None)
 def test_a_column_of_dates_is_read_as_its_cells(texts, formats, zones):
+    check_dates(texts, formats, zones)
+
+
+@pytest.mark.full
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(**columns_of_dates)
+def test_many_columns_of_dates_are_read_as_their_cells(texts, formats, zones):
+    check_dates(texts, formats, zones)
+
+
+def check_dates(texts, formats, zones):
     column = TimeColumn(column="t", format=tuple(formats), zones=zones)
     reader = TimeReader(column, "d", last=float(microseconds(datetime(2100, 1, 1))))
     time, reason = reader.read_all(pa.array(texts, pa.string()))
@@ -112,7 +126,7 @@ def test_common_formats_take_the_fast_way():
         assert FixedFormats((one,)).read(text)[1].all(), one
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(texts=st.lists(numbers, min_size=1, max_size=20), unit=st.sampled_from(["d", "h", "a"]))
 def test_a_column_of_relative_times_is_read_as_its_cells(texts, unit):
     reader = TimeReader(TimeColumn(column="t", unit=unit), "h")
@@ -153,9 +167,26 @@ TWO_COLUMNS = {
 }
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=st.lists(st.lists(cells, min_size=2, max_size=4).map(",".join), max_size=8), end=st.sampled_from("\n\r"))
+blocks = {
+    "rows": st.lists(st.lists(cells, min_size=2, max_size=4).map(",".join), max_size=8),
+    "end": st.sampled_from("\n\r"),
+}
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(**blocks)
 def test_plain_blocks_are_split_as_the_csv_module_does(rows, end, tmp_path):
+    check_block(rows, end, tmp_path)
+
+
+@pytest.mark.full
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(**blocks)
+def test_many_plain_blocks_are_split_as_the_csv_module_does(rows, end, tmp_path):
+    check_block(rows, end, tmp_path)
+
+
+def check_block(rows, end, tmp_path):
     end = "\r\n" if end == "\r" else end
     path = tmp_path / "data.csv"
     path.write_bytes(end.join(["id,t,v", *rows, "last,1,2"]).encode())

@@ -27,7 +27,6 @@ from fhir_cases import (
 from neurotwin.cohort import Cohort
 from neurotwin.errors import IngestError
 from neurotwin.ingest import fhir_files, fhir_tables
-from neurotwin.ingest.csv import ingest_csv
 from neurotwin.ingest.fhir import FhirReader, ingest_fhir
 from neurotwin.ingest.fhir_columns import COLUMNS
 from neurotwin.ingest.fhir_json import MAX_DEPTH
@@ -40,18 +39,6 @@ LATER = {"time": "2024-03-01T11:00:00Z", "id": "o2"}
 @pytest.fixture
 def fhir(tmp_path):
     return Fhir(tmp_path)
-
-
-def trajectories(cohort):
-    """By subject and variable the sorted (time, value) pairs, by subject the periods; ids without a letter before."""
-    seen, doses, ids = cohort.observations, cohort.doses, [str(one).removeprefix("p") for one in cohort.ids]
-    names = [one.name for one in cohort.schema.variables]
-    values, periods = {}, {}
-    for s, v, t, x in zip(seen.subject, seen.variable, seen.time, seen.value, strict=True):
-        values.setdefault((ids[s], names[v]), []).append((float(t), float(x)))
-    for s, t, e, a in zip(doses.subject, doses.time, doses.end, doses.amount, strict=True):
-        periods.setdefault(ids[s], []).append((float(t), float(e), float(a)))
-    return {k: sorted(one) for k, one in values.items()}, {k: sorted(one) for k, one in periods.items()}
 
 
 def sample(name):
@@ -224,6 +211,20 @@ def test_rejected_with_its_reason(fhir, change, reason):
     assert counts(fhir) == (2, 1, 0, 0, 1) and fhir.rejected == {reason: 1}
     place = next(iter(next(one for one in fhir.report.files if one.places).places.values()))[0]
     assert place.line == 2
+
+
+def test_a_units_number_in_another_system_is_no_factor(fhir):
+    """258797006 is SNOMED's mmol/L, and in UCUM a factor of 258 million; `units` may say what it means."""
+    plan = mapping("Observation")
+    plan["variables"][0] = {"name": "glucose", "unit": "1"}
+    other = {"value": 5, "system": "http://snomed.info/sct", "code": "258797006"}
+    sound = observation(id="o2", time="2024-03-02", valueQuantity=quantity(7, "1"))
+    fhir(observation(valueQuantity=other), sound, plan=plan)
+    assert fhir.rejected == {"unit_unknown": 1} and [one[3] for one in fhir.seen] == [7]
+    plan = mapping("Observation")
+    plan["tables"][0]["units"] = {"http://snomed.info/sct|258797006": "mmol/L"}
+    fhir(observation(valueQuantity=other), plan=plan)
+    assert [one[3] for one in fhir.seen] == pytest.approx([90.078])
 
 
 @pytest.mark.parametrize(
@@ -572,23 +573,6 @@ def test_every_column_of_every_type_is_read_from_an_empty_resource():
 
 
 # ---- samples
-
-
-def test_the_pilot_trial_is_the_same_as_in_csv(tmp_path):
-    pilot = sample("cross_format_pilot")
-    report = ingest_fhir(pilot / "fhir_ndjson", "cross_format_fhir", tmp_path / "fhir", progress=False)
-    ingest_csv(pilot / "csv", "cross_format_csv", tmp_path / "csv", progress=False)
-    ours, theirs = (Cohort.load(tmp_path / name, verify=True) for name in ("fhir", "csv"))
-    assert report.balanced and report.totals.read == 4924 + 82 + 36 and not report.totals.rejected
-    values, periods = trajectories(ours)
-    assert (
-        (values, periods) == trajectories(theirs) and len(values) == 36 * 9 and sum(map(len, values.values())) == 4401
-    )
-    assert [one.model_dump() for one in ours.schema.variables] == [one.model_dump() for one in theirs.schema.variables]
-    sexes = [
-        {str(i).removeprefix("p"): x for i, x in zip(one.ids, one.statics[:, 0], strict=True)} for one in (ours, theirs)
-    ]
-    assert sexes[0] == sexes[1]
 
 
 @pytest.mark.parametrize(("name", "accepted"), [("Carin_Schowalter", 130), ("Roma_Funk", 124)])

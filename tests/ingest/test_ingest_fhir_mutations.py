@@ -215,7 +215,7 @@ def says(resource, subject, variable, value):
 forms = st.sampled_from(["lines", "lines", "packed", "bundle"])
 
 
-@settings(max_examples=200, **SLOW)
+@settings(max_examples=40, **SLOW)
 @given_by(resources=mutated(), form=forms)
 def test_mutated_resources(resources, form, tmp_path):
     check(resources, form, tmp_path)
@@ -228,7 +228,7 @@ def test_many_mutated_resources(resources, form, tmp_path):
     check(resources, form, tmp_path)
 
 
-@settings(max_examples=100, **SLOW)
+@settings(max_examples=30, **SLOW)
 @given_by(junk=st.one_of(st.binary(max_size=200), st.text(max_size=60).map(str.encode)), at_byte=st.integers(0, 3000))
 def test_spliced_bytes_get_an_answer(junk, at_byte, tmp_path):
     """Bytes put into a file: the lines around them are read, or the file is refused in one line."""

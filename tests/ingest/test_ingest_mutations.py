@@ -186,13 +186,13 @@ def run_long(text, folder):
 SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]}
 
 
-@settings(max_examples=150, **SLOW)
+@settings(max_examples=40, **SLOW)
 @given(text=mutated(LONG_LINES))
 def test_mutations_of_long_rows(text, tmp_path):
     run_long(text, tmp_path)
 
 
-@settings(max_examples=150, **SLOW)
+@settings(max_examples=40, **SLOW)
 @given(text=mutated(VISIT_LINES))
 def test_mutations_of_visits(text, tmp_path):
     check(text, VISITS, VISITS_HEADER, tmp_path)
@@ -212,7 +212,7 @@ def test_many_mutations_of_visits(text, tmp_path):
     check(text, VISITS, VISITS_HEADER, tmp_path)
 
 
-@settings(max_examples=150, **SLOW)
+@settings(max_examples=40, **SLOW)
 @given(
     content=st.one_of(
         st.binary(max_size=300), st.text(max_size=200).map(lambda text: (LONG_HEADER + text).encode("utf-8", "replace"))

@@ -7,10 +7,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import omop_cases as cases
 import pytest
-from omop_cases import MAPPING, PILOT, SYNTHEA, Ward
+from omop_cases import MAPPING, PILOT, SYNTHEA, Ward, assert_same
 
 from neurotwin.cohort import Cohort
 from neurotwin.errors import IngestError
@@ -52,14 +51,6 @@ FORMS = {
 }
 
 
-def assert_same(cohort, expected):
-    assert cohort.ids.tolist() == expected.ids.tolist() and cohort.fold.tolist() == expected.fold.tolist()
-    for one, other in ((cohort.observations, expected.observations), (cohort.doses, expected.doses)):
-        for name in one.__dataclass_fields__:
-            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    np.testing.assert_array_equal(cohort.statics, expected.statics)
-
-
 @needs_pilot
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_patients_whatever_holds_them(form, pilot, tmp_path):
@@ -74,7 +65,7 @@ def test_the_same_patients_whatever_holds_them(form, pilot, tmp_path):
     assert report.items.totals["measurements"].accepted == 4401 and report.items.totals["measurements"].merged == 523
     assert_same(Cohort.load(tmp_path / "cohort", verify=True), cohort)
     again = ingest_omop(source, "cross_format_omop", tmp_path / "again", progress=False)
-    assert again.sha256 == report.sha256 == expected.sha256
+    assert again.sha256 == report.sha256
     assert [one.sha256 for one in again.files] == [one.sha256 for one in report.files]
 
 

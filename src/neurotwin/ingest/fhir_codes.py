@@ -81,9 +81,9 @@ def number_of(quantity: Resource) -> str:
 
 
 def unit_of(quantity: Resource) -> str:
-    """The UCUM code, else the unit as written, else the code of another system."""
-    code, unit = as_text(quantity.get("code")), as_text(quantity.get("unit"))
-    return code if code and quantity.get("system") == UCUM else unit or code
+    """The UCUM code, else the unit as written, else ``system|code``: a number of SNOMED must not pass for a factor."""
+    code, unit, system = (as_text(quantity.get(key)) for key in ("code", "unit", "system"))
+    return code if code and system == UCUM else unit or (f"{system}|{code}" if system and code else code)
 
 
 def ratio_of(ratio: Resource) -> tuple[str, str]:

@@ -26,6 +26,8 @@ class ParquetTable:
         with self._open() as file:
             self._physical = self._columns(file)
             self._rows, self._chunks = file.metadata.num_rows, _largest_chunk(file.metadata)
+        if not self._physical:
+            raise IngestError("a table without columns, 0 records", where=shown, expected="columns and rows")
         self.volume = self._rows * len(self._physical) * CELL
         self.sha256, self.size = hash_file(path)
 

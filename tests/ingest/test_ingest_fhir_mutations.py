@@ -222,7 +222,7 @@ def test_mutated_resources(resources, form, tmp_path):
 
 
 @pytest.mark.full
-@settings(max_examples=3000, **SLOW)
+@settings(max_examples=800, **SLOW)
 @given_by(resources=mutated(), form=forms)
 def test_many_mutated_resources(resources, form, tmp_path):
     check(resources, form, tmp_path)

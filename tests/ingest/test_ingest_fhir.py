@@ -26,10 +26,11 @@ from fhir_cases import (
 
 from neurotwin.cohort import Cohort
 from neurotwin.errors import IngestError
-from neurotwin.ingest import fhir_files, fhir_tables
 from neurotwin.ingest.fhir import FhirReader, ingest_fhir
-from neurotwin.ingest.fhir_columns import COLUMNS
-from neurotwin.ingest.fhir_json import MAX_DEPTH
+from neurotwin.ingest.fhir import files as fhir_files
+from neurotwin.ingest.fhir import tables as fhir_tables
+from neurotwin.ingest.fhir.columns import COLUMNS
+from neurotwin.ingest.fhir.json import MAX_DEPTH
 
 pytest.importorskip("fhir.resources", reason="the extra ehr is not installed")
 PAGE = (Path(__file__).parents[2] / "docs/ingest_fhir.md").read_text()
@@ -557,9 +558,9 @@ def test_batches_have_the_size_and_columns_of_the_contract(fhir, tmp_path, monke
 def test_every_column_of_every_type_is_read_from_an_empty_resource():
     """No column needs anything: what is not there is "" (or an unresolved reference)."""
     from neurotwin.ingest.accounting import Reason
-    from neurotwin.ingest.fhir_codes import Choice
-    from neurotwin.ingest.fhir_columns import Place
-    from neurotwin.ingest.fhir_files import Entry
+    from neurotwin.ingest.fhir.codes import Choice
+    from neurotwin.ingest.fhir.columns import Place
+    from neurotwin.ingest.fhir.files import Entry
     from neurotwin.ingest.mapping_file import load_mapping
 
     class Nobody:

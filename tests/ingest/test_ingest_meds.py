@@ -17,11 +17,12 @@ import pytest
 
 from neurotwin.cohort import Cohort
 from neurotwin.errors import IngestError
-from neurotwin.ingest import meds_columns, meds_table
 from neurotwin.ingest.accounting import Reason
 from neurotwin.ingest.csv import ingest_csv
 from neurotwin.ingest.mapping_file import parse_mapping
 from neurotwin.ingest.meds import MedsReader, ingest_meds
+from neurotwin.ingest.meds import columns as meds_columns
+from neurotwin.ingest.meds import table as meds_table
 from neurotwin.ingest.yaml_file import parse_yaml, read_yaml
 from neurotwin.paths import conf_dir
 

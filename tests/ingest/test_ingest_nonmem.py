@@ -10,10 +10,10 @@ import pytest
 
 from neurotwin.cohort import Cohort
 from neurotwin.errors import IngestError
-from neurotwin.ingest import nonmem_table
 from neurotwin.ingest.accounting import Reason
 from neurotwin.ingest.mapping_file import load_mapping
 from neurotwin.ingest.nonmem import ingest_nonmem
+from neurotwin.ingest.nonmem import table as nonmem_table
 from neurotwin.ingest.yaml_file import read_yaml
 from neurotwin.paths import conf_dir
 

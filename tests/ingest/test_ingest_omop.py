@@ -15,7 +15,7 @@ from neurotwin.cohort import Cohort
 from neurotwin.errors import IngestError
 from neurotwin.ingest.csv import ingest_csv
 from neurotwin.ingest.omop import ingest_omop
-from neurotwin.ingest.omop_cdm import DERIVED
+from neurotwin.ingest.omop.cdm import DERIVED
 from neurotwin.ingest.yaml_file import parse_yaml
 
 needs_pilot = pytest.mark.skipif(not PILOT.is_dir(), reason="the sample cross_format_pilot is not here")

@@ -147,7 +147,7 @@ def test_the_connection_cannot_write(cluster):
     """Not even the owner's."""
     import sqlalchemy
 
-    from neurotwin.ingest.omop_sql import SqlSource, _connection
+    from neurotwin.ingest.omop.sql import SqlSource, _connection
 
     source = SqlSource(cluster.url("owner", "&schema=cdm"))
     with (

@@ -22,7 +22,7 @@ from neurotwin.ingest.mapping_columns import (
     VisitsVariable,
     check_dates,
 )
-from neurotwin.ingest.nonmem_options import NonmemOptions
+from neurotwin.ingest.mapping_nonmem import NonmemOptions
 from neurotwin.schema import Name, Schema, Static, Treatment, Unit, Variable
 
 

@@ -22,8 +22,8 @@ from decimal import Decimal
 from neurotwin.errors import IngestError
 from neurotwin.ingest.mapping import Table
 from neurotwin.ingest.mapping_columns import nearest
-from neurotwin.ingest.nonmem_events import DATES, DOSE, Event, NotANumber, number, whole, whole_id, with_e
-from neurotwin.ingest.nonmem_lines import NonmemHeader
+from neurotwin.ingest.nonmem.events import DATES, DOSE, Event, NotANumber, number, whole, whole_id, with_e
+from neurotwin.ingest.nonmem.lines import NonmemHeader
 
 WHOLE = ("EVID", "MDV", "CMT", "DVID", "SS", "ADDL")
 TIMES = ("time", "TIME", "dose_start")

@@ -10,10 +10,10 @@ from pathlib import Path
 from neurotwin.errors import IngestError
 from neurotwin.ingest.accounting import OUT_OF_SCOPE, Outcomes
 from neurotwin.ingest.batches import Advance, TextBatch, text_batch
-from neurotwin.ingest.fhir_files import FhirFile, FhirSource, find_fhir_files
-from neurotwin.ingest.fhir_references import References
-from neurotwin.ingest.fhir_rows import Row, RowMaker
-from neurotwin.ingest.fhir_versions import Versions
+from neurotwin.ingest.fhir.files import FhirFile, FhirSource, find_fhir_files
+from neurotwin.ingest.fhir.references import References
+from neurotwin.ingest.fhir.rows import Row, RowMaker
+from neurotwin.ingest.fhir.versions import Versions
 from neurotwin.ingest.mapping import SourceMapping
 
 BATCH = 8192

@@ -20,8 +20,8 @@ from neurotwin.extras import need
 from neurotwin.ingest.batches import Advance, TextBatch, Texts
 from neurotwin.ingest.mapping import Table
 from neurotwin.ingest.numbers import arrow
-from neurotwin.ingest.omop_cdm import SUBJECT
-from neurotwin.ingest.omop_raw import CELL, RawTable, rows_of
+from neurotwin.ingest.omop.cdm import SUBJECT
+from neurotwin.ingest.omop.raw import CELL, RawTable, rows_of
 
 SQLITE = b"SQLite format 3\0"
 _POSTGRESQL_TEXT = ("datestyle = 'ISO'", "timezone = 'UTC'", "extra_float_digits = 3", "bytea_output = 'hex'")
@@ -51,7 +51,7 @@ class SqlSource:
         self._engine = _engine(parsed.difference_update_query(["schema"]), self.name)
 
     def find(self, table: str, *, schema: str = "", mapped: Table | None = None) -> list[RawTable]:
-        """See `omop_raw.RawSource.find`."""
+        """See `omop.raw.RawSource.find`."""
         wanted = schema or self._schema or None
         with _connection(self._engine, self.name) as connection:
             inspector = need("sqlalchemy", "ehr").inspect(connection)
@@ -82,7 +82,7 @@ class SqlTable:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `omop_raw.RawTable.names`."""
+        """See `omop.raw.RawTable.names`."""
         return tuple(self._kinds)
 
     @property
@@ -91,7 +91,7 @@ class SqlTable:
         return self._digest.hexdigest()
 
     def read(self, names: Sequence[str], advance: Advance) -> Iterator[TextBatch]:
-        """See `omop_raw.RawTable.read`."""
+        """See `omop.raw.RawTable.read`."""
         self.size, self._digest = 0, hashlib.sha256()
         count = rows_of(len(names))
         select = self._sql.select(*(self._cell(one).label(f"c{number}") for number, one in enumerate(names)))

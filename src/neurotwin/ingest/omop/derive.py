@@ -20,8 +20,8 @@ from neurotwin.ingest.layouts import BatchColumns
 from neurotwin.ingest.mapping import LongTable, Table
 from neurotwin.ingest.mapping_columns import nearest
 from neurotwin.ingest.numbers import Mask, arrow, distinct, filled, mask_of
-from neurotwin.ingest.omop_cdm import DERIVED, OPERATORS, PERSON, SUBJECT, CdmTable, sources_of
-from neurotwin.ingest.omop_lookup import Concepts, Persons
+from neurotwin.ingest.omop.cdm import DERIVED, OPERATORS, PERSON, SUBJECT, CdmTable, sources_of
+from neurotwin.ingest.omop.lookup import Concepts, Persons
 
 SOURCE = "source:"
 _DATE = r"^\d{4}-\d{2}-\d{2}"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from neurotwin.errors import IngestError
 from neurotwin.ingest.accounting import Reason
-from neurotwin.ingest.fhir_codes import texts_of
-from neurotwin.ingest.fhir_files import Entry
-from neurotwin.ingest.fhir_json import Resource, as_dict, as_list
+from neurotwin.ingest.fhir.codes import texts_of
+from neurotwin.ingest.fhir.files import Entry
+from neurotwin.ingest.fhir.json import Resource, as_dict, as_list
 
 NOT_A_PERSON = "NOT_A_PERSON"
 """Stands for the subject of an observation of a group, a device or a place."""
@@ -90,7 +90,7 @@ class References:
         return self._found(text.strip(), url, "Patient")
 
     def medication(self, reference: object, url: str, contained: object) -> list[str] | Reason:
-        """The texts of the code of the Medication that a Reference names; see `fhir_codes.texts_of`."""
+        """The texts of the code of the Medication that a Reference names; see `fhir.codes.texts_of`."""
         text = as_dict(reference).get("reference")
         if not isinstance(text, str) or not text:
             return Reason.REFERENCE_UNRESOLVED

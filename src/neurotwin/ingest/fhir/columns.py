@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurotwin.ingest.accounting import Reason
-from neurotwin.ingest.fhir_codes import Choice, number_of, ratio_of, texts_of, unit_of
-from neurotwin.ingest.fhir_files import Entry
-from neurotwin.ingest.fhir_json import Resource, as_dict, as_list, as_text
-from neurotwin.ingest.fhir_references import References, patient_id
+from neurotwin.ingest.fhir.codes import Choice, number_of, ratio_of, texts_of, unit_of
+from neurotwin.ingest.fhir.files import Entry
+from neurotwin.ingest.fhir.json import Resource, as_dict, as_list, as_text
+from neurotwin.ingest.fhir.references import References, patient_id
 
 _LONG_FRACTION = re.compile(r"(\.[0-9]{6})[0-9]+")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from neurotwin.ingest.accounting import KINDS
-from neurotwin.ingest.page_words import FLAGS, reason
+from neurotwin.ingest.page.words import FLAGS, reason
 from neurotwin.pages.markup import name_text, table, text
 
 FILES_SHOWN = 40

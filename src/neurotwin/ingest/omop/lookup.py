@@ -12,8 +12,8 @@ from neurotwin.ingest.batches import Texts
 from neurotwin.ingest.layouts import BatchColumns
 from neurotwin.ingest.mapping import LongTable, SourceMapping, Table
 from neurotwin.ingest.numbers import Mask, arrow, distinct, mask_of
-from neurotwin.ingest.omop_cdm import CONCEPT, PERSON, SUBJECT
-from neurotwin.ingest.omop_raw import DelimitedTable, RawSource, RawTable
+from neurotwin.ingest.omop.cdm import CONCEPT, PERSON, SUBJECT
+from neurotwin.ingest.omop.raw import DelimitedTable, RawSource, RawTable
 
 UCUM = "UCUM"
 _COLUMNS = ("concept_id", "vocabulary_id", "concept_code")

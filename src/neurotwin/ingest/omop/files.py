@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from neurotwin.errors import IngestError
 from neurotwin.ingest.mapping import Table
-from neurotwin.ingest.omop_parquet import ParquetTable
-from neurotwin.ingest.omop_raw import DelimitedTable, RawTable
+from neurotwin.ingest.omop.parquet import ParquetTable
+from neurotwin.ingest.omop.raw import DelimitedTable, RawTable
 
 TEXT = (".csv", ".tsv", ".txt")
 PARQUET = (".parquet", ".pq")
@@ -37,7 +37,7 @@ class FolderSource:
         self._alone = not path.is_dir()
 
     def find(self, table: str, *, schema: str = "", mapped: Table | None = None) -> list[RawTable]:
-        """See `omop_raw.RawSource.find`; a folder of the table's name may hold parquet files."""
+        """See `omop.raw.RawSource.find`; a folder of the table's name may hold parquet files."""
         file = None if mapped is None else mapped.file
         paths = [self._path] if self._alone else sorted(self._path.iterdir())
         chosen = [one for one in paths if _fits(one.name, table, file) or _is_parts(one, table, file)]
@@ -71,7 +71,7 @@ class ZipSource:
         self._entries = [one for one in entries if not one.is_dir() and not _is_rubbish(one.filename)]
 
     def find(self, table: str, *, schema: str = "", mapped: Table | None = None) -> list[RawTable]:
-        """See `omop_raw.RawSource.find`."""
+        """See `omop.raw.RawSource.find`."""
         file = None if mapped is None else mapped.file
         chosen = [one for one in self._entries if _fits(PurePosixPath(one.filename).name, table, file)]
         chosen.sort(key=lambda one: one.filename)

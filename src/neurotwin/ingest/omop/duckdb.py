@@ -11,7 +11,7 @@ from neurotwin.errors import IngestError
 from neurotwin.extras import need
 from neurotwin.ingest.batches import Advance, TextBatch
 from neurotwin.ingest.mapping import Table
-from neurotwin.ingest.omop_raw import CELL, RawTable, hash_file, rows_of
+from neurotwin.ingest.omop.raw import CELL, RawTable, hash_file, rows_of
 
 MAGIC = b"DUCK"
 _SETTINGS = {
@@ -37,7 +37,7 @@ class DuckdbSource:
         self._hash = hash_file(path)
 
     def find(self, table: str, *, schema: str = "", mapped: Table | None = None) -> list[RawTable]:
-        """See `omop_raw.RawSource.find`."""
+        """See `omop.raw.RawSource.find`."""
         wanted = schema or self._schema
         with _connection(self._path) as connection:
             rows = connection.execute(
@@ -74,11 +74,11 @@ class DuckdbTable:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `omop_raw.RawTable.names`."""
+        """See `omop.raw.RawTable.names`."""
         return tuple(self._columns)
 
     def read(self, names: Sequence[str], advance: Advance) -> Iterator[TextBatch]:
-        """See `omop_raw.RawTable.read`."""
+        """See `omop.raw.RawTable.read`."""
         chosen = ", ".join(f"{_as_text(*self._columns[one])} AS c{number}" for number, one in enumerate(names))
         line, share = 1, self.volume // max(1, self._rows)
         with _connection(self._path) as connection:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from neurotwin.ingest.page_words import between
+from neurotwin.ingest.page.words import between
 from neurotwin.pages.markup import figure, name_text, table, text
 
 PLOTS = 24

@@ -1,7 +1,7 @@
 """OMOP CDM 5.4 to a Cohort: ``neurotwin ingest omop SOURCE --mapping MAPPING -o COHORT``.
 
 The source is a folder or a zip archive of delimited or parquet files, a DuckDB file, or the URL of a database. Columns
-that the mapping may name beside the tables' own are told in `omop_derive`.
+that the mapping may name beside the tables' own are told in `omop.derive`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,13 +12,13 @@ from urllib.parse import parse_qs, urlsplit
 from neurotwin.errors import IngestError
 from neurotwin.ingest.batches import Advance, TextBatch
 from neurotwin.ingest.mapping import SourceMapping
-from neurotwin.ingest.omop_cdm import cdm_table
-from neurotwin.ingest.omop_derive import Derivation
-from neurotwin.ingest.omop_duckdb import DuckdbSource, is_duckdb
-from neurotwin.ingest.omop_files import FolderSource, ZipSource
-from neurotwin.ingest.omop_lookup import find_concepts, find_persons
-from neurotwin.ingest.omop_raw import RawSource, RawTable
-from neurotwin.ingest.omop_sql import SQLITE, SqlSource, sqlite_url
+from neurotwin.ingest.omop.cdm import cdm_table
+from neurotwin.ingest.omop.derive import Derivation
+from neurotwin.ingest.omop.duckdb import DuckdbSource, is_duckdb
+from neurotwin.ingest.omop.files import FolderSource, ZipSource
+from neurotwin.ingest.omop.lookup import find_concepts, find_persons
+from neurotwin.ingest.omop.raw import RawSource, RawTable
+from neurotwin.ingest.omop.sql import SQLITE, SqlSource, sqlite_url
 from neurotwin.ingest.pipeline import ingest
 from neurotwin.ingest.report import IngestReport
 

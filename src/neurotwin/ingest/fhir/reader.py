@@ -1,7 +1,7 @@
 """FHIR R4 to a Cohort: ``neurotwin ingest fhir SOURCE --mapping MAPPING -o COHORT``.
 
 A source is a file or a folder of Bundles, single resources and bulk exports. It is read twice: first for what refers to
-what and which versions there are, then for its rows. The columns that a mapping may name are those of `fhir_columns`.
+what and which versions there are, then for its rows. The columns that a mapping may name are those of `fhir.columns`.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from neurotwin.ingest.batches import Advance
-from neurotwin.ingest.fhir_references import References
-from neurotwin.ingest.fhir_tables import FhirTable, build_tables
+from neurotwin.ingest.fhir.references import References
+from neurotwin.ingest.fhir.tables import FhirTable, build_tables
 from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.pipeline import ingest
 from neurotwin.ingest.report import IngestReport

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from neurotwin.errors import IngestError
 from neurotwin.ingest.accounting import CODES, OUT_OF_SCOPE, Reason
 from neurotwin.ingest.batches import Advance
-from neurotwin.ingest.fhir_json import JsonFault, Resource, parse_json
+from neurotwin.ingest.fhir.json import JsonFault, Resource, parse_json
 
 MAX_LINE = 16 << 20
 MAX_DOCUMENT = 128 << 20

@@ -10,7 +10,7 @@ from neurotwin.errors import IngestError
 from neurotwin.extras import need
 from neurotwin.ingest.batches import Advance, TextBatch, Texts
 from neurotwin.ingest.numbers import arrow
-from neurotwin.ingest.omop_raw import CELL, hash_file, rows_of
+from neurotwin.ingest.omop.raw import CELL, hash_file, rows_of
 
 MAX_CHUNK = 2 << 30
 """Bytes that a column of a row group may unpack to: it is what memory must hold."""
@@ -55,11 +55,11 @@ class ParquetTable:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """See `omop_raw.RawTable.names`."""
+        """See `omop.raw.RawTable.names`."""
         return tuple(self._physical)
 
     def read(self, names: Sequence[str], advance: Advance) -> Iterator[TextBatch]:
-        """See `omop_raw.RawTable.read`."""
+        """See `omop.raw.RawTable.read`."""
         physical = [self._physical[one] for one in names]
         if any(self._chunks.get(one, 0) > MAX_CHUNK for one in physical):
             raise IngestError(

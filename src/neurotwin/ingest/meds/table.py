@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from neurotwin.ingest.accounting import CODES, OUT_OF_SCOPE, Outcomes, Reason
 from neurotwin.ingest.batches import ROWS, Advance, TextBatch, columns_of
 from neurotwin.ingest.mapping import Table
-from neurotwin.ingest.meds_columns import CODE, MedsColumns, distinct_texts, encoded_text
-from neurotwin.ingest.meds_files import Shard
+from neurotwin.ingest.meds.columns import CODE, MedsColumns, distinct_texts, encoded_text
+from neurotwin.ingest.meds.files import Shard
 from neurotwin.ingest.numbers import arrow
 
 ROW_VOLUME = 48

@@ -8,10 +8,10 @@ from neurotwin.errors import IngestError
 from neurotwin.ingest.accounting import CODES, OUT_OF_SCOPE, Reason
 from neurotwin.ingest.batches import Advance, TextBatch, columns_of, text_batch
 from neurotwin.ingest.mapping import Table
-from neurotwin.ingest.nonmem_columns import CellsByName, NonmemColumns
-from neurotwin.ingest.nonmem_events import Event, Interpreter
-from neurotwin.ingest.nonmem_lines import find_header, read_lines
-from neurotwin.ingest.nonmem_options import NonmemOptions
+from neurotwin.ingest.mapping_nonmem import NonmemOptions
+from neurotwin.ingest.nonmem.columns import CellsByName, NonmemColumns
+from neurotwin.ingest.nonmem.events import Event, Interpreter
+from neurotwin.ingest.nonmem.lines import find_header, read_lines
 
 BATCH = 16_384
 """Rows of a batch."""

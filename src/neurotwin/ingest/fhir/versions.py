@@ -13,8 +13,8 @@ import numpy as np
 
 from neurotwin.ingest.accounting import CODES, MERGED, Outcomes, Reason
 from neurotwin.ingest.dates import microseconds
-from neurotwin.ingest.fhir_files import Entry
-from neurotwin.ingest.fhir_json import as_dict, digest_of
+from neurotwin.ingest.fhir.files import Entry
+from neurotwin.ingest.fhir.json import as_dict, digest_of
 
 PARTS, SMALL = 64, 16 << 20
 """Into how many parts records are cut, and up to which volume of the source one part is enough, in bytes."""

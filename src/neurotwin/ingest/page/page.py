@@ -9,20 +9,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from neurotwin.ingest import page_accounts, page_coverage, page_flow
+from neurotwin.ingest.page import accounts, coverage, flow
 from neurotwin.pages.document import document
 from neurotwin.pages.markup import facts, text
 
 PAGE_NAME = "ingest_report.html"
 SECTIONS = (
-    ("look", "Look at these first", page_accounts.flags),
-    ("flow", "From files to folds", page_flow.flow),
-    ("rows", "Rows, file by file", page_accounts.rows),
-    ("items", "Values, name by name", page_accounts.items),
-    ("units", "Units converted", page_accounts.units),
-    ("ranges", "Plausible ranges", page_accounts.ranges),
-    ("missing", "What is missing", page_coverage.missingness),
-    ("intervals", "Time between measurements", page_coverage.intervals),
+    ("look", "Look at these first", accounts.flags),
+    ("flow", "From files to folds", flow.flow),
+    ("rows", "Rows, file by file", accounts.rows),
+    ("items", "Values, name by name", accounts.items),
+    ("units", "Units converted", accounts.units),
+    ("ranges", "Plausible ranges", accounts.ranges),
+    ("missing", "What is missing", coverage.missingness),
+    ("intervals", "Time between measurements", coverage.intervals),
 )
 """Id, title and function (report -> HTML) of each section."""
 
@@ -36,7 +36,7 @@ def write_page(folder: Path, report: Mapping[str, Any]) -> Path:
 
 def render_page(report: Mapping[str, Any]) -> str:
     """The page as text."""
-    style = resources.files("neurotwin.ingest").joinpath("page.css").read_text(encoding="utf-8")
+    style = resources.files("neurotwin.ingest.page").joinpath("page.css").read_text(encoding="utf-8")
     sections = "\n".join(
         f'<section id="{identity}" aria-labelledby="{identity}-title"><h2 id="{identity}-title">{title}</h2>\n'
         f"{content(report)}\n</section>"

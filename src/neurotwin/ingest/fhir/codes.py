@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from decimal import Context, Decimal
 
 from neurotwin.ingest.accounting import Reason
-from neurotwin.ingest.fhir_json import Resource, as_dict, as_list, as_text
+from neurotwin.ingest.fhir.json import Resource, as_dict, as_list, as_text
 from neurotwin.ingest.mapping import LongTable, Table
 
 UCUM = "http://unitsofmeasure.org"

@@ -2,7 +2,7 @@
 
 MEDS (Medical Event Data Standard, version 0.4, https://github.com/Medical-Event-Data-Standard/meds) keeps one event a
 row: ``subject_id``, ``time`` (null for what does not change), ``code``, ``numeric_value``, ``text_value``. It has no
-units, so the mapping declares them. `meds_columns` tells which columns a mapping may name, `meds_files` which files are
+units, so the mapping declares them. `meds.columns` tells which columns a mapping may name, `meds.files` which files are
 read.
 """
 
@@ -13,8 +13,8 @@ from typing import Any
 from neurotwin.errors import IngestError
 from neurotwin.ingest.batches import Advance
 from neurotwin.ingest.mapping import SourceMapping
-from neurotwin.ingest.meds_files import find_shards
-from neurotwin.ingest.meds_table import CodeRoutes, MedsTable
+from neurotwin.ingest.meds.files import find_shards
+from neurotwin.ingest.meds.table import CodeRoutes, MedsTable
 from neurotwin.ingest.pipeline import ingest
 from neurotwin.ingest.report import IngestReport
 

@@ -1,7 +1,7 @@
 """NONMEM-style tables to a Cohort: ``neurotwin ingest nonmem SOURCE --mapping MAPPING -o COHORT``.
 
-One row is an observation or a dose (ID TIME AMT RATE EVID MDV DV ...). `nonmem_lines` tells how lines are read,
-`nonmem_events` what a row says, `nonmem_columns` which columns a mapping may name.
+One row is an observation or a dose (ID TIME AMT RATE EVID MDV DV ...). `nonmem.lines` tells how lines are read,
+`nonmem.events` what a row says, `nonmem.columns` which columns a mapping may name.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 from neurotwin.ingest.batches import Advance
 from neurotwin.ingest.mapping import SourceMapping
-from neurotwin.ingest.nonmem_table import AdditionalDoses, NonmemTable
+from neurotwin.ingest.nonmem.table import AdditionalDoses, NonmemTable
 from neurotwin.ingest.pipeline import ingest
 from neurotwin.ingest.report import IngestReport
 from neurotwin.ingest.sources import find_files

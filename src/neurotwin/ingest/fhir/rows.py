@@ -6,11 +6,11 @@ from neurotwin.errors import IngestError
 from neurotwin.extras import need
 from neurotwin.ingest.accounting import CODES, MERGED, OUT_OF_SCOPE, Reason
 from neurotwin.ingest.batches import columns_of
-from neurotwin.ingest.fhir_codes import Choice
-from neurotwin.ingest.fhir_columns import COLUMNS, Place, parts_of
-from neurotwin.ingest.fhir_files import Entry
-from neurotwin.ingest.fhir_json import Resource, as_dict, levels_of
-from neurotwin.ingest.fhir_references import NOT_A_PERSON, References
+from neurotwin.ingest.fhir.codes import Choice
+from neurotwin.ingest.fhir.columns import COLUMNS, Place, parts_of
+from neurotwin.ingest.fhir.files import Entry
+from neurotwin.ingest.fhir.json import Resource, as_dict, levels_of
+from neurotwin.ingest.fhir.references import NOT_A_PERSON, References
 from neurotwin.ingest.mapping import Table
 from neurotwin.ingest.mapping_columns import nearest
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from neurotwin.ingest.accounting import CODES, OUT_OF_SCOPE, Reason
-from neurotwin.ingest.nonmem_options import NonmemOptions
+from neurotwin.ingest.mapping_nonmem import NonmemOptions
 
 MOST_DOSES = 10_000
 """Additional doses of a row at most."""

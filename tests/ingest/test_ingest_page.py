@@ -13,7 +13,8 @@ from neurotwin.cohort import Cohort
 from neurotwin.events import Doses, Observations
 from neurotwin.ingest import flags
 from neurotwin.ingest.accounting import Reason
-from neurotwin.ingest.page import PAGE_NAME, SECTIONS, render_page, words
+from neurotwin.ingest.page import PAGE_NAME, SECTIONS, render_page
+from neurotwin.ingest.page import words as page_words
 from neurotwin.ingest.page.words import between, duration
 from neurotwin.ingest.report import REPORT_NAME
 from neurotwin.ingest.survey import EDGES, FEWEST, PERIOD_NAMES, Survey
@@ -145,12 +146,12 @@ def test_a_clean_ingest_says_so(ingest, visits):
 
 
 def test_every_reason_and_flag_has_words(report):
-    assert set(words.REASONS) == set(Reason)
+    assert set(page_words.REASONS) == set(Reason)
     named = {value for name, value in vars(flags).items() if name.isupper() and isinstance(value, str)}
-    assert set(words.FLAGS) == named
-    report["flags"] = [{"what": what, "share": 0.5, "variables": ["glucose"]} for what in words.FLAGS]
+    assert set(page_words.FLAGS) == named
+    report["flags"] = [{"what": what, "share": 0.5, "variables": ["glucose"]} for what in page_words.FLAGS]
     text = Page(render_page(report)).text
-    assert all(words in text for words in words.FLAGS.values())
+    assert all(words in text for words in page_words.FLAGS.values())
 
 
 def test_missingness_by_time_and_fold():

@@ -19,11 +19,13 @@ class Prediction(NamedTuple):
         location: ``[batch, row, obs, draw]`` course of each joint draw, before observation noise.
         scale: ``[batch, row, obs]`` standard deviation of the noise around a draw.
         error: ``[batch, row, obs]`` estimated step error of the solve, or None.
+        cost: ``[batch]`` what the model adds to its training loss for this forecast, or None.
     """
 
     location: Tensor
     scale: Tensor
     error: Tensor | None
+    cost: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:

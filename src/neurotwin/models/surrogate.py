@@ -23,13 +23,22 @@ SMALLEST_SCALE = 0.02
 
 
 class Course(NamedTuple):
-    """A batch of cores acted out along rows: ``at_query`` ``[batch, row, core]``, ``final``, ``clock``, and the summed
-    absolute step error ``[batch, row, core]`` or None."""
+    """A batch of cores acted out along rows.
+
+    Attributes:
+        at_query: ``[batch, row, core]``.
+        final: ``[batch, core]`` after the last row.
+        clock: ``[batch]`` after the last row.
+        error: ``[batch, row, core]`` summed absolute step error, or None.
+        cost: ``[batch]`` what the model adds to its own training loss for these rows, or None: how unlikely it found
+            what it saw, or how much of what it did it should not have needed.
+    """
 
     at_query: Tensor
     final: Tensor
     clock: Tensor
     error: Tensor | None
+    cost: Tensor | None = None
 
 
 class Surrogate(nn.Module, ABC):
@@ -93,7 +102,13 @@ class Surrogate(nn.Module, ABC):
     def assimilate(
         self, state: Tensor, fresh: Tensor, start: Tensor, static: Tensor, static_mask: Tensor, rows: Rows
     ) -> Tensor:
-        """Packed state ``[batch, state]`` after the rows.
+        """Packed state ``[batch, state]`` after the rows; arguments as in `follow`."""
+        return self.follow(state, fresh, start, static, static_mask, rows)[0]
+
+    def follow(
+        self, state: Tensor, fresh: Tensor, start: Tensor, static: Tensor, static_mask: Tensor, rows: Rows
+    ) -> tuple[Tensor, Tensor | None]:
+        """Packed state ``[batch, state]`` after the rows, and what they cost in training (`Course.cost`).
 
         Args:
             state: ``[batch, state]`` before them; ignored where ``fresh``.
@@ -108,7 +123,7 @@ class Surrogate(nn.Module, ABC):
         part = self.unpack(state)
         course = self.act(part["core"], rows, part["clock"].squeeze(-1), part["static"], observe=True)
         last, seen = _last_seen(rows.value, rows.mask)
-        return torch.cat(
+        packed = torch.cat(
             [
                 course.final,
                 part["static"],
@@ -119,6 +134,7 @@ class Surrogate(nn.Module, ABC):
             ],
             dim=-1,
         )
+        return packed, course.cost
 
     def forecast(self, state: Tensor, rows: Rows) -> Prediction:
         """Forecast a plan (rows in natural units) from a packed state."""
@@ -127,7 +143,7 @@ class Surrogate(nn.Module, ABC):
         if self.n_draws == 1:
             course = self.act(core, rows, clock, static, observe=False)
             location, scale = self.head(course.at_query)
-            return Prediction(location.unsqueeze(-1), scale, self._step_error(course, location))
+            return Prediction(location.unsqueeze(-1), scale, self._step_error(course, location), course.cost)
         width = F.softplus(self.spread(torch.cat([core, static, torch.log1p(part["visits"]), part["seen"]], dim=-1)))
         drawn = (core.unsqueeze(1) + width.unsqueeze(1) * self.noise).flatten(0, 1)
         many = Rows(*(_repeat(field, self.n_draws) for field in rows))
@@ -139,6 +155,7 @@ class Surrogate(nn.Module, ABC):
             location.unflatten(0, split).movedim(1, -1),
             torch.sqrt(scale.square().unflatten(0, split).mean(1)),
             None if error is None else error.unflatten(0, split).mean(1),
+            None if course.cost is None else course.cost.unflatten(0, split).mean(1),
         )
 
     def blank(self, start: Tensor, static: Tensor, static_mask: Tensor) -> Tensor:

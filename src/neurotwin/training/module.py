@@ -47,14 +47,16 @@ class SurrogateTraining(pl.LightningModule):
         self.make_optimizer, self.make_scheduler, self.max_failed = optimizer, scheduler, max_failed
         self.seen, self.failed, self.seed = 0, 0, seed
 
-    def forward(self, batch: Batch) -> Prediction:
-        """The forecast of a batch."""
+    def forward(self, batch: Batch) -> tuple[Prediction, Tensor | None]:
+        """The forecast of a batch, and what the model adds to the loss of each subject ``[batch]``, or None."""
         fresh = torch.ones_like(batch.start)
         blank = torch.zeros(
             len(batch.start), self.model.state_size, dtype=batch.static.dtype, device=batch.static.device
         )
-        state = self.model.assimilate(blank, fresh, batch.start, batch.static, batch.static_mask, batch.history)
-        return self.model.forecast(state, batch.plan)
+        state, past = self.model.follow(blank, fresh, batch.start, batch.static, batch.static_mask, batch.history)
+        prediction = self.model.forecast(state, batch.plan)
+        costs = [cost for cost in (past, prediction.cost) if cost is not None]
+        return prediction, sum(costs[1:], start=costs[0]) if costs else None
 
     def training_step(self, batch: Batch, index: int) -> Tensor | None:
         # A random stream for each step, so that a resumed run draws what an uninterrupted one does.
@@ -98,9 +100,10 @@ class SurrogateTraining(pl.LightningModule):
         }
 
     def _score(self, batch: Batch) -> tuple[Tensor, Prediction]:
-        prediction = self(batch)
+        prediction, cost = self(batch)
         value = self.model.scaler.value(batch.value, batch.mask)
-        return self.loss(prediction, value, batch.mask, batch.censor), prediction
+        loss = self.loss(prediction, value, batch.mask, batch.censor)
+        return loss if cost is None else loss + cost, prediction
 
     def _count_failures(self, subjects: Tensor) -> None:
         self.failed += len(subjects)

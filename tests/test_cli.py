@@ -1,8 +1,10 @@
 """The command line: bad input is exit code 2, a bad artefact 3; one line on stderr, none on stdout, nothing written."""
 
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from toys import QUIET, SIZES, toy_cohort
@@ -182,6 +184,49 @@ def test_unknown_verbs_and_options_are_refused(neurotwin, arguments):
 def test_a_hydra_option_without_its_value_gets_hydras_usage(neurotwin):
     code, out, err = neurotwin("train", "--cfg")
     assert code == 2 and out == "" and err.startswith("usage:") and err.endswith("--cfg/-c: expected one argument\n")
+
+
+@pytest.fixture
+def two_runs(neurotwin, train, tmp_path):
+    """A run of one epoch, and a copy of it."""
+    assert neurotwin(*train)[0] == 0
+    return [tmp_path / "run", Path(shutil.copytree(tmp_path / "run", tmp_path / "twin"))]
+
+
+def test_runs_are_compared_on_one_page(neurotwin, refused, two_runs, tmp_path):
+    report, page = tmp_path / "c.json", tmp_path / "c.html"
+    more = ["--by", "sex", "--json", report, "--html", page, "--bootstrap", 20]
+    code, out, err = neurotwin("compare", *two_runs, *more)
+    assert (code, out) == (0, "") and "MAE less neural_ode" in err and f"page: {page}" in err
+    found = json.loads(report.read_text())
+    assert found["predictors"] == ["neural_ode", "neural_ode_2", "locf", "population_mean"]
+    assert found["baselines"] == ["neural_ode"] and {one["by"] for one in found["subgroups"]} == {"sex"}
+    compared = {(one["predictor"], one["baseline"]) for one in found["differences"]}
+    assert compared == {(name, "neural_ode") for name in found["predictors"][1:]}
+    twins = [one for one in found["differences"] if one["predictor"] == "neural_ode_2"]
+    assert {one["metrics"]["mae"]["pooled"]["value"] for one in twins} == {0.0}
+    content = page.read_text()
+    assert "<h3>Differences</h3>" in content and "<h3>Subgroups</h3>" in content and "sex: f" in content
+    assert "expected one of neural_ode, neural_ode_2, locf" in refused("compare", *two_runs, "--reference", "gru")
+    assert "expected one of age, sex" in refused("compare", *two_runs, "--by", "nose")
+    assert "no such folder" in refused("compare", *two_runs, "--html", tmp_path / "none" / "c.html").splitlines()[-1]
+
+
+def test_a_bundle_is_scored_on_a_cohort(neurotwin, refused, node_bundle, cohort_folder, toy_cohort, tmp_path):
+    own = tmp_path / "cohort"
+    toy_cohort.save(own)
+    code, out, err = neurotwin("evaluate", node_bundle, "--cohort", own, "--cut", 30, "--bootstrap", 20)
+    assert (
+        (code, out) == (0, "")
+        and "MAE less locf" in err
+        and err.splitlines()[-1] == f"next: neurotwin inspect {node_bundle}"
+    )
+    assert "a bundle, not a training run" in refused("evaluate", node_bundle)
+    assert "no cohort here" in refused("evaluate", node_bundle, "--cohort", tmp_path / "none")
+    assert "other variables than the bundle's" in refused("evaluate", node_bundle, "--cohort", cohort_folder)
+    assert "expected train, validation or test" in refused(
+        "evaluate", node_bundle, "--cohort", cohort_folder, "--part", "all"
+    )
 
 
 @pytest.mark.parametrize("verb", [["evaluate", "{}"], ["export", "{}", "-o", "toy@1.0.0"]])

@@ -122,6 +122,16 @@ class Targets:
     def __len__(self) -> int:
         return len(self.query)
 
+    def take(self, rows: NDArray[Any]) -> Self:
+        """Some of them, in the order given."""
+        return replace(
+            self,
+            query=self.query[rows],
+            variable=self.variable[rows],
+            value=self.value[rows],
+            censor=self.censor[rows],
+        )
+
 
 @dataclass(frozen=True)
 class Forecast:

@@ -24,7 +24,7 @@ from neurotwin.evaluation.results import EvaluationReport
 from neurotwin.evaluation.sections import Task
 from neurotwin.training.run_folder import write_json
 from neurotwin.verbs.evaluate import evaluate_run
-from neurotwin.verbs.evaluate import write_report as write_evaluation
+from neurotwin.verbs.reports import write_report as write_evaluation
 
 MODELS = ("neural_ode", "gru")
 GOAL_SECONDS = 360.0

@@ -90,9 +90,9 @@ def errors(identity: str, task: Task, variable: str, scale: Scale) -> str:
     if len(task.evaluation.horizons) < 2:
         return ""
     caption = f"{variable}{' (log scale)' if scale == 'log' else ''}: mean absolute error by time after the cut."
-    drawing = plots.horizon_plot(task.evaluation, variable, scale, _colors(task))
+    drawing = plots.horizon_plot(task.evaluation, variable, scale, colors_of(task))
     plot = figure(drawing, identity, caption)
-    return f'<h3>Error by horizon</h3>{_predictors(task)}<div class="plots wide">{plot}</div>'
+    return f'<h3>Error by horizon</h3>{predictor_key(task)}<div class="plots wide">{plot}</div>'
 
 
 def trajectories(identity: str, task: Task) -> str:
@@ -128,7 +128,7 @@ def calibration(identity: str, task: Task, variable: str) -> str:
     if task.main not in rows:
         return ""
     coverage = figure(
-        plots.coverage_plot(rows, _colors(task)),
+        plots.coverage_plot(rows, colors_of(task)),
         f"{identity}c",
         f"{variable}: share of measurements inside the central interval, by its nominal level. On the dotted line an "
         "interval keeps its promise.",
@@ -139,7 +139,7 @@ def calibration(identity: str, task: Task, variable: str) -> str:
         f"{variable}, {task.label(task.main)}: where the truth fell among the quantiles of the forecast. Flat at 1 "
         "when calibrated, high at the ends when intervals are too narrow.",
     )
-    return f'<h3>Calibration</h3>{_predictors(task)}<div class="plots wide">{coverage}{histogram}</div>'
+    return f'<h3>Calibration</h3>{predictor_key(task)}<div class="plots wide">{coverage}{histogram}</div>'
 
 
 def comparison(identity: str, one: PlanComparison) -> str:
@@ -185,12 +185,13 @@ def _judge(gap: Estimate) -> tuple[str, str]:
     return ("worse", "Worse than") if gap.low > 0 else ("same", "No clear difference from")
 
 
-def _colors(task: Task) -> dict[str, int]:
+def colors_of(task: Task) -> dict[str, int]:
     """Colour number of each predictor, the main one first."""
     others = [name for name in task.evaluation.predictors if name != task.main]
     return {name: number for number, name in enumerate([task.main, *others])}
 
 
-def _predictors(task: Task) -> str:
+def predictor_key(task: Task) -> str:
+    """Legend of the predictors."""
     marks, colors = len(_PREDICTOR_MARKS), len(plots.PALETTE)
-    return key((_PREDICTOR_MARKS[i % marks], f"c{i % colors}", task.label(name)) for name, i in _colors(task).items())
+    return key((_PREDICTOR_MARKS[i % marks], f"c{i % colors}", task.label(name)) for name, i in colors_of(task).items())

@@ -19,6 +19,7 @@ from neurotwin.evaluation.calibration import check_level
 from neurotwin.evaluation.cuts import choose_cuts
 from neurotwin.evaluation.results import EvaluationReport, VariableCount, finite
 from neurotwin.evaluation.scoring import Group, score_group
+from neurotwin.evaluation.subgroups import score_subgroups
 
 Array = NDArray[np.float64]
 
@@ -34,6 +35,7 @@ def evaluate(
     min_visits: int = 2,
     n_bootstrap: int = 1000,
     seed: int = 0,
+    by: Sequence[str] = (),
 ) -> EvaluationReport:
     """Ask each predictor about each subject's future and score the answers.
 
@@ -54,17 +56,19 @@ def evaluate(
         min_visits: visits up to the cut that a subject needs.
         n_bootstrap: replicates.
         seed: of the bootstrap and of random cuts.
+        by: static covariates by whose values the subjects are scored apart too, see `score_subgroups`.
 
     Raises:
-        ConfigError: an argument out of range, or a baseline that is no predictor.
+        ConfigError: an argument out of range, a baseline that is no predictor, or a covariate that is not there.
         CohortError: no subject has a past and a future.
         InputError: a forecast does not have the shape that the episodes ask for.
     """
     edges = check_horizons(horizons)
     cuts = choose_cuts(cohort, cut, min_visits=min_visits, max_horizon=float(edges[-1]), seed=seed)
-    episodes, targets, _ = make_episodes(cohort, cuts, min_visits=min_visits, max_horizon=float(edges[-1]))
+    episodes, targets, rows = make_episodes(cohort, cuts, min_visits=min_visits, max_horizon=float(edges[-1]))
+    forecasts = {name: predict(episodes) for name, predict in predictors.items()}
     report = score(
-        {name: predict(episodes) for name, predict in predictors.items()},
+        forecasts,
         episodes,
         targets,
         horizons=horizons,
@@ -77,7 +81,11 @@ def evaluate(
         told: float | str = "random" if isinstance(cut, str) else "per_subject"
     else:
         told = float(np.asarray(cut))
-    return report.model_copy(update={"cut": told, "min_visits": min_visits, "n_subjects": len(cohort)})
+    found = score_subgroups(
+        forecasts, episodes, targets, cohort, rows, by, level=level, n_bootstrap=n_bootstrap, seed=seed
+    )
+    asked = {"cut": told, "min_visits": min_visits, "n_subjects": len(cohort), "subgroups": tuple(found)}
+    return report.model_copy(update=asked)
 
 
 def score(

@@ -16,7 +16,7 @@ from neurotwin.extras import need
 INK, MUTED, GRID = "#22262b", "#6e7680", "#d5dae0"
 PALETTE = ("#0a62a3", "#c25310", "#4d8a21", "#8a3fa0", "#a06a00")
 _VARIABLES = {INK: "ink", MUTED: "muted", GRID: "grid", **{color: f"c{i}" for i, color in enumerate(PALETTE)}}
-_MARKERS = ("o", "s", "^")
+MARKERS = ("o", "s", "^")
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "neurotwin",
@@ -192,7 +192,7 @@ def _points(axes: Any, x: list[float], estimates: list[Any], color: int, *, join
     y = np.array([one.value for one in estimates])
     low = np.array([one.value if one.low is None else min(one.low, one.value) for one in estimates])
     high = np.array([one.value if one.high is None else max(one.high, one.value) for one in estimates])
-    shade, marker = PALETTE[color % len(PALETTE)], _MARKERS[color % len(_MARKERS)]
+    shade, marker = PALETTE[color % len(PALETTE)], MARKERS[color % len(MARKERS)]
     axes.errorbar(
         x,
         y,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neurotwin.errors import InputError
-from neurotwin.evaluation import blocks
+from neurotwin.evaluation import blocks, contrasts
 from neurotwin.evaluation.sections import Task
 from neurotwin.evaluation.table import omissions
 from neurotwin.pages.document import document
@@ -62,7 +62,9 @@ def _section(number: int, task: Task) -> str:
         blocks.facts(task),
         f"<h3>Result</h3>{blocks.verdicts(task, shown)}",
         _reading(task),
+        contrasts.forest(f"{identity}w", task, shown),
         *(blocks.metrics(task, *one) for one in shown),
+        contrasts.subgroups(task, *shown[0]),
         blocks.errors(f"{identity}h", task, *shown[0]),
         blocks.trajectories(f"{identity}s", task),
         blocks.calibration(identity, task, shown[0][0]),

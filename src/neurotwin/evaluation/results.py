@@ -68,6 +68,21 @@ class Difference(_Record):
     metrics: dict[str, Metric]
 
 
+class SubgroupScore(_Record):
+    """`Score` over all horizons among the subjects of one ``part`` that the static covariate ``by`` makes."""
+
+    by: str
+    part: str
+    predictor: str
+    variable: str
+    unit: str
+    scale: Scale
+    n_subjects: int
+    n_targets: int
+    n_failed: int
+    metrics: dict[str, Metric]
+
+
 class Reliability(_Record):
     """Shares that should equal their level, over all horizons.
 
@@ -120,6 +135,7 @@ class EvaluationReport(_Record):
     scores: tuple[Score, ...]
     differences: tuple[Difference, ...]
     reliability: tuple[Reliability, ...]
+    subgroups: tuple[SubgroupScore, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: finite numbers, text or None."""

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from neurotwin.bundle import MANIFEST
 from neurotwin.errors import ConfigError, IntegrityError, OutputInUseError, ResourceError, SchemaError
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
@@ -90,6 +91,8 @@ def write_json(path: Path, content: Any) -> None:
 def read_config(folder: Path) -> dict[str, Any]:
     """The resolved configuration of a run. Raises IntegrityError when the folder holds no whole run."""
     if not (folder / CONFIG).is_file():
+        if (folder / MANIFEST).is_file():
+            raise ConfigError("a bundle, not a training run", where=str(folder), remedy="name a cohort: --cohort")
         raise ConfigError(
             "no training run here",
             where=str(folder),

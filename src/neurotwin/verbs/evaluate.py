@@ -1,24 +1,32 @@
 """neurotwin evaluate."""
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from neurotwin.cohort import Cohort
 from neurotwin.errors import CohortError, ConfigError
 from neurotwin.evaluation.evaluate import evaluate
 from neurotwin.evaluation.locf import Locf, PopulationMean
 from neurotwin.evaluation.results import EvaluationReport
+from neurotwin.evaluation.sections import CohortFacts
 from neurotwin.recipes import data_of, load_run
 from neurotwin.training import SurrogatePredictor
 from neurotwin.training.run_folder import read_config, read_setting
+from neurotwin.verbs.reports import facts_of
 
 
 def evaluate_run(
-    run: Path, others: Sequence[Path] = (), *, bundle: Path | None = None, part: str = "test", n_bootstrap: int = 1000
+    run: Path,
+    others: Sequence[Path] = (),
+    *,
+    bundle: Path | None = None,
+    part: str = "test",
+    n_bootstrap: int = 1000,
+    by: Sequence[str] = (),
 ) -> EvaluationReport:
     """Score a run and its baselines on the same subjects.
 
@@ -28,34 +36,89 @@ def evaluate_run(
         bundle: an exported bundle of the run; it takes the run's place, with its calibrated intervals, and answers
             through the torch-free runtime.
         part: train, validation or test.
+        by: static covariates by which the subjects are scored apart too.
 
     Raises:
         ConfigError: not a run, or a part that there is not.
         CohortError: another run was trained on another cohort or split.
     """
+    asked = _asked(run, others, part)
+    predictors = _predictors(run, others)
+    if bundle is not None:
+        predictors[next(iter(predictors))] = _from_bundle(bundle)
+    main = next(iter(predictors))
+    predictors |= asked.baselines
+    baselines = [name for name in predictors if name != main]
+    return asked.of(predictors, baselines, n_bootstrap=n_bootstrap, by=by)
+
+
+def compare_runs(
+    runs: Sequence[Path],
+    *,
+    reference: str | None = None,
+    part: str = "test",
+    n_bootstrap: int = 1000,
+    by: Sequence[str] = (),
+) -> EvaluationReport:
+    """Score several runs on the same subjects, each less one reference.
+
+    Args:
+        runs: runs on one cohort and split.
+        reference: which predictor the others are compared with, by the name that the report gives it (the model's,
+            numbered where two are alike; also locf and population_mean); None: the first run.
+        part, by: as in `evaluate_run`.
+
+    Raises:
+        ConfigError: not a run, no such reference or part.
+        CohortError: a run was trained on another cohort or split.
+    """
+    asked = _asked(runs[0], runs[1:], part)
+    predictors = _predictors(runs[0], runs[1:]) | asked.baselines
+    reference = reference or next(iter(predictors))
+    if reference not in predictors:
+        raise ConfigError(
+            f"no predictor {reference!r}", where="--reference", expected=f"one of {', '.join(predictors)}"
+        )
+    return asked.of(predictors, [reference], n_bootstrap=n_bootstrap, by=by)
+
+
+class _Asked(NamedTuple):
+    """What a run's configuration asks, about which subjects, and the baselines that its training part gives."""
+
+    config: dict[str, Any]
+    subjects: Cohort
+    baselines: dict[str, Any]
+
+    def of(
+        self, predictors: Mapping[str, Any], baselines: Sequence[str], *, n_bootstrap: int, by: Sequence[str]
+    ) -> EvaluationReport:
+        """The report on these predictors."""
+        how = self.config["evaluation"]
+        return evaluate(
+            predictors,
+            self.subjects,
+            cut=how["cut"],
+            horizons=horizons_of(self.config),
+            baselines=baselines,
+            min_visits=how["min_visits"],
+            n_bootstrap=n_bootstrap,
+            seed=self.config["seed"],
+            by=by,
+        )
+
+
+def _asked(run: Path, others: Sequence[Path], part: str) -> _Asked:
     if part not in ("train", "validation", "test"):
         raise ConfigError(f"part {part!r}", where="--part", expected="train, validation or test")
     config = read_config(run)
     _check_same_data(run, others)
     data = data_of(config)
-    train, asked = data.cohort.part("train", data.rotation), data.cohort.part(part, data.rotation)  # type: ignore[arg-type]
-    predictors: dict[str, Any] = {
-        name: SurrogatePredictor(load_run(folder)[0]) for name, folder in _names(run, others).items()
-    }
-    if bundle is not None:
-        predictors[next(iter(predictors))] = _from_bundle(bundle)
-    predictors |= {"locf": Locf.fit(train), "population_mean": PopulationMean.fit(train)}
-    how = config["evaluation"]
-    return evaluate(
-        predictors,
-        asked,
-        cut=how["cut"],
-        horizons=horizons_of(config),
-        baselines=list(predictors)[1:],
-        min_visits=how["min_visits"],
-        n_bootstrap=n_bootstrap,
-        seed=config["seed"],
-    )
+    train, subjects = data.cohort.part("train", data.rotation), data.cohort.part(part, data.rotation)  # type: ignore[arg-type]
+    return _Asked(config, subjects, {"locf": Locf.fit(train), "population_mean": PopulationMean.fit(train)})
+
+
+def _predictors(run: Path, others: Sequence[Path]) -> dict[str, Any]:
+    return {name: SurrogatePredictor(load_run(folder)[0]) for name, folder in _names(run, others).items()}
 
 
 def horizons_of(config: dict[str, Any]) -> list[float]:
@@ -72,12 +135,10 @@ def _from_bundle(path: Path) -> Any:
     return calibrated(predictor, predictor.calibration)
 
 
-def write_report(report: EvaluationReport, path: Path) -> None:
-    """Write the report as JSON, at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(json.dumps(report.to_dict(), indent=1) + "\n")
-    draft.replace(path)
+def facts_of_run(run: Path) -> CohortFacts:
+    """What the data of a run are."""
+    _, _, card = read_setting(run)
+    return facts_of(Path(card["cohort"]).name, card["provenance"], card["subjects"], card["observations"])
 
 
 def _names(run: Path, others: Sequence[Path]) -> dict[str, Path]:

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from neurotwin import __version__
+from neurotwin.verbs.evaluation import compare, evaluate
 from neurotwin.verbs.ingest import ingest
+from neurotwin.verbs.next_step import tell_next
 
 INTERRUPTED = 130
 OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -27,12 +29,6 @@ app.add_typer(cohort, name="cohort")
 RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.", show_default=False)]
 CohortFolder = Annotated[Path, typer.Argument(help="Cohort folder.", show_default=False)]
 BundleFolder = Annotated[Path, typer.Argument(help="Bundle folder, NAME@VERSION.", show_default=False)]
-ReportPage = Annotated[Path | None, typer.Option("--html", help="Write a page with plots here.")]
-Subgroups = Annotated[
-    list[str] | None, typer.Option("--by", help="Score the subjects by this covariate too; repeatable.")
-]
-Part = Annotated[str, typer.Option(help="train, validation or test.")]
-Replicates = Annotated[int, typer.Option(help="Patient bootstrap replicates.")]
 
 
 def main() -> None:
@@ -75,17 +71,6 @@ def _fail(line: str, code: int) -> None:
     sys.exit(code)
 
 
-def _write_page(report: Any, facts: Any, path: Path) -> None:
-    from neurotwin.verbs.reports import write_page
-
-    page = write_page(report, facts, path, command=" ".join(["neurotwin", *sys.argv[1:]]))
-    print(f"page: {page}", file=sys.stderr)
-
-
-def _next(command: str) -> None:
-    print(f"next: {command}", file=sys.stderr)
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         print(__version__)
@@ -117,7 +102,7 @@ def simulate(
     )
     if plot:
         print(f"picture: {draw_cohort(report.folder)}", file=sys.stderr)
-    _next(f"neurotwin train data.cohort={report.folder}")
+    tell_next(f"neurotwin train data.cohort={report.folder}")
 
 
 @app.command()
@@ -149,7 +134,7 @@ def validate_cohort(
     from neurotwin.verbs.cohort import print_checks
 
     print_checks(folder, as_json)
-    _next(f"neurotwin train data.cohort={folder}")
+    tell_next(f"neurotwin train data.cohort={folder}")
 
 
 @cohort.command("to-meds")
@@ -162,7 +147,7 @@ def cohort_to_meds(
     from neurotwin.verbs.cohort import write_meds
 
     write_meds(folder, output, epoch)
-    _next(f"neurotwin ingest meds {output} --mapping {output}/metadata/mapping.yaml -o DIR")
+    tell_next(f"neurotwin ingest meds {output} --mapping {output}/metadata/mapping.yaml -o DIR")
 
 
 @app.command(context_settings=OVERRIDES)
@@ -177,85 +162,8 @@ def train(context: typer.Context) -> None:
         sys.exit(code)
 
 
-@app.command()
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="Training run, or a bundle with --cohort.", show_default=False)],
-    baseline: Annotated[
-        list[Path] | None,
-        typer.Option("--baseline", "-b", help="Another run on the same cohort to compare with; repeatable."),
-    ] = None,
-    bundle: Annotated[
-        Path | None, typer.Option(help="The run's exported bundle: score it in the run's place, calibrated.")
-    ] = None,
-    cohort: Annotated[Path | None, typer.Option(help="Cohort on which a bundle is scored.")] = None,
-    cut: Annotated[
-        float | None, typer.Option(help="With --cohort: time up to which the past is known; one random visit.")
-    ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
-    html: ReportPage = None,
-    by: Subgroups = None,
-    part: Part = "test",
-    bootstrap: Replicates = 1000,
-) -> None:
-    """Score a run or a bundle on held-out subjects beside last value carried forward, population mean and other runs.
-
-    A bundle alone is scored without torch.
-    """
-    from neurotwin.evaluation.table import print_report
-    from neurotwin.verbs.reports import check_page, write_report
-
-    check_page(html)
-    if cohort is not None:
-        from neurotwin.verbs.evaluate_bundle import evaluate_bundle
-        from neurotwin.verbs.reports import facts_of_cohort
-
-        report = evaluate_bundle(run, cohort, cut=cut, part=part, n_bootstrap=bootstrap, by=by or ())
-        facts, step = facts_of_cohort(cohort) if html else None, f"neurotwin inspect {run}"
-    else:
-        from neurotwin.extras import need
-
-        need("lightning", "train")
-        from neurotwin.verbs.evaluate import evaluate_run, facts_of_run
-
-        report = evaluate_run(run, baseline or [], bundle=bundle, part=part, n_bootstrap=bootstrap, by=by or ())
-        facts, step = facts_of_run(run) if html else None, f"neurotwin export {run} -o bundles/NAME@0.1.0"
-    if json:
-        write_report(report, json)
-    print_report(report)
-    if html:
-        _write_page(report, facts, html)
-    _next(step)
-
-
-@app.command()
-def compare(
-    runs: Annotated[list[Path], typer.Argument(help="Training runs on one cohort.", show_default=False)],
-    reference: Annotated[
-        str | None, typer.Option(help="Predictor that the others are compared with; the first run's.")
-    ] = None,
-    json: Annotated[Path | None, typer.Option("--json", help="Write the report here.")] = None,
-    html: ReportPage = None,
-    by: Subgroups = None,
-    part: Part = "test",
-    bootstrap: Replicates = 1000,
-) -> None:
-    """Set runs side by side on the same held-out subjects: one table, and a page with plots."""
-    from neurotwin.extras import need
-
-    need("lightning", "train")
-    from neurotwin.evaluation.table import print_report
-    from neurotwin.verbs.evaluate import compare_runs, facts_of_run
-    from neurotwin.verbs.reports import check_page, write_report
-
-    check_page(html)
-    report = compare_runs(runs, reference=reference, part=part, n_bootstrap=bootstrap, by=by or ())
-    if json:
-        write_report(report, json)
-    print_report(report)
-    if html:
-        _write_page(report, facts_of_run(runs[0]), html)
-    else:
-        _next(f"neurotwin compare {' '.join(str(run) for run in runs)} --html comparison.html")
+app.command()(evaluate)
+app.command()(compare)
 
 
 @app.command()
@@ -275,7 +183,7 @@ def export(
     worst = max(done.parity.values())
     sizes = ", ".join(f"{name} {size / 1000:.0f} kB" for name, size in done.sizes.items())
     print(f"{done.folder}: {sizes}; worst difference {worst:.1e} of a channel's scale", file=sys.stderr)
-    _next(f"neurotwin predict {done.folder} PATIENT.json --plan PLAN.json")
+    tell_next(f"neurotwin predict {done.folder} PATIENT.json --plan PLAN.json")
 
 
 @app.command()
@@ -342,7 +250,7 @@ def demo(
 
     page: Any = run_demo(out, quick=quick)
     print(f"report: {page}", file=sys.stderr)
-    _next(
+    tell_next(
         f"neurotwin predict {out / 'bundles' / 'lung_tumour@0.1.0'} {out / 'examples/lung_tumour/patient.json'} "
         f"--plan {out / 'examples/lung_tumour/plan_a.json'}"
     )

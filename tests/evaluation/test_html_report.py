@@ -135,7 +135,7 @@ def test_page_holds_the_numbers(task):
 def test_figures_are_accessible_svg_that_follow_the_theme(task):
     page = render_report("Demo", [task])
     figures = re.findall(r"<figure>(<svg.*?</svg>)<figcaption>(.*?)</figcaption>", page, flags=re.DOTALL)
-    assert len(figures) == 1 + 3 + 2 + 2
+    assert len(figures) == 1 + 1 + 3 + 2 + 2
     for svg, caption in figures:
         root = ElementTree.fromstring(svg.replace("xlink:href", "href"))
         assert root.attrib["role"] == "img"

@@ -1,10 +1,11 @@
 """neurotwin ingest csv, fhir, omop, meds, nonmem. Each verb imports its reader when it runs."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from neurotwin.verbs.next_step import tell_next
 
 if TYPE_CHECKING:
     from neurotwin.ingest.report import IngestReport
@@ -93,4 +94,4 @@ def _tell(report: "IngestReport") -> None:
     from neurotwin.ingest.report import print_summary
 
     print_summary(report)
-    print(f"next: neurotwin train data.cohort={report.output}", file=sys.stderr)
+    tell_next(f"neurotwin train data.cohort={report.output}")

@@ -399,3 +399,21 @@ def test_cohort_remembers_where_it_came_from(ingest, long):
     origin = Cohort.load(ingest.output).provenance
     assert origin["kind"] == "ingest csv" and origin["index_event"] == "admission" and origin["split_key"] == "labs"
     assert origin["files"][0]["sha256"] == hashlib.sha256((LONG_HEADER + GOOD_LONG).encode()).hexdigest()
+
+
+@pytest.mark.parametrize("unit", ["8876", "2", "10", "0", "2.5", "1/2", "1.1", "1000", "9529"])
+def test_a_number_alone_is_no_unit(ingest, long, unit):
+    """UCUM reads it as a factor: 8876 mL would be a concept of OMOP gone astray."""
+    text = LONG_HEADER + GOOD_LONG + f"1,0,VOL,3,{unit}\n1,0,TEMP,37,{unit}\n"
+    ingest(text, long)
+    assert ingest.items["measurements"].rejected == {"unit_unknown": 2}
+
+
+@pytest.mark.parametrize(
+    ("unit", "target", "value"),
+    [("10*3/uL", "10*9/L", 3.0), ("10*9/L", "10*9/L", 3.0), ("%", "1", 0.03), ("1", "%", 300.0), ("10*6", "1", 3e6)],
+)
+def test_what_ucum_writes_with_numbers_stays_a_unit(ingest, long, unit, target, value):
+    long["variables"][3] = {"name": "volume", "unit": target}
+    cohort = ingest(LONG_HEADER + f"1,0,VOL,3,{unit}\n", long)
+    assert cohort.observations.value.tolist() == pytest.approx([value], rel=1e-12)

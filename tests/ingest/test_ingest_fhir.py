@@ -651,3 +651,65 @@ def test_the_command(tmp_path, fhir, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stopped:
         main()
     assert stopped.value.code == 2 and "0 records" in capsys.readouterr().err
+
+
+# ---- patients who are one
+
+
+def links(kind, other):
+    return [{"type": kind, "other": {"reference": other}}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"),
+    [("replaced-by", {"p2", "p3"}), ("refer", {"p2", "p3"}), ("replaces", {"p1", "p3"}), ("seealso", {"p3"})],
+)
+def test_a_patient_recorded_as_another_makes_no_second_subject(fhir, kind, left):
+    people = [patient("p1", link=links(kind, "Patient/p2")), patient("p2"), patient("p3")]
+    seen = [
+        observation(90 + n, id=f"o{n}", subject={"reference": f"Patient/{one['id']}"}) for n, one in enumerate(people)
+    ]
+    fhir(*people, *seen, plan=mapping("Observation", "Patient"))
+    assert set(fhir.cohort.ids) == left and fhir.rejected == {"subject_linked": 2 * (3 - len(left))}
+
+
+def test_links_in_a_circle_and_to_nobody(fhir):
+    people = [
+        patient("p1", link=links("replaced-by", "Patient/p2")),
+        patient("p2", link=links("replaced-by", "Patient/p1")),
+        patient("p3", link=links("replaces", "Patient/nobody") + links("replaces", "RelatedPerson/p4")),
+        patient("p4"),
+    ]
+    fhir(*people, observation(subject={"reference": "Patient/p3"}), plan=mapping("Observation", "Patient"))
+    assert set(fhir.cohort.ids) == {"p3", "p4"} and fhir.rejected == {"subject_linked": 2}
+
+
+def test_a_link_of_an_earlier_version_counts(fhir):
+    old = patient("p1", link=links("replaced-by", "Patient/p2"), meta={"versionId": "1"})
+    people = [old, patient("p1", meta={"versionId": "2"}), patient("p2")]
+    fhir(*people, observation(subject={"reference": "Patient/p2"}), plan=mapping("Observation", "Patient"))
+    assert set(fhir.cohort.ids) == {"p2"} and fhir.rejected == {"subject_linked": 1}
+
+
+def test_an_age_comes_from_birth_dates_of_any_precision(fhir):
+    plan = mapping("Observation", "Patient")
+    plan["statics"].append({"name": "age", "unit": "a", "plausible": [0, 120]})
+    formats = ["%Y-%m-%d", "%Y-%m", "%Y"]
+    plan["tables"][1]["birth"] = {"column": "birth_date", "format": formats, "zones": "utc", "age": "age"}
+    people = [patient("p1"), patient("p2", birthDate="1960-02"), patient("p3", birthDate="1960")]
+    seen = [observation(id=f"o{n}", subject={"reference": f"Patient/p{n}"}) for n in (1, 2, 3)]
+    fhir(*people, *seen, plan=plan)
+    days = 23405 + 10 / 24  # from 1960-02-01 to 2024-03-01T10:00Z
+    assert fhir.cohort.statics[:, 1] * 365.25 == pytest.approx([days, days, days + 31], rel=1e-12)
+
+
+def test_what_is_not_used_is_not_checked_and_still_counts(fhir):
+    """A resource of a code that is not mapped is out of scope, be it valid or not; a mapped one must be valid."""
+    wrong = {"status": "final", "effectiveDateTime": 7, "note": "no list"}
+    fhir(
+        observation(),
+        observation(id="o2", code="http://loinc.org|1-1") | wrong,
+        observation(id="o3") | wrong,
+        pressure(id="o4", component=pressure()["component"], note="no list"),
+    )
+    assert counts(fhir) == (4, 1, 0, 1, 2) and fhir.rejected == {"resource_invalid": 2}

@@ -386,3 +386,43 @@ def test_the_page_shows_the_mapping_and_its_numbers(tmp_path):
     totals, items = report.totals, report.items.totals
     counts = (totals.read, totals.accepted, totals.out_of_scope)
     assert tuple(map(int, told.groups())) == (*counts, items["measurements"].accepted, items["statics"].accepted)
+
+
+SPLITS = {"train": [0, 1, 2], "tuning": [3], "held_out": [4]}
+
+
+def with_splits(tmp_path, *pairs, **types):
+    """A data set of one measurement of the subjects 1 to 4, and of the splits of some of them."""
+    write(tmp_path / "set/data/a.parquet", [(n, NOON, "GLU", 90.0) for n in (1, 2, 3, 4)])
+    kinds = {"subject_id": pa.int64(), "split": pa.string()} | types
+    (tmp_path / "set/metadata").mkdir()
+    columns = [pa.array(list(one), kind) for one, kind in zip(zip(*pairs, strict=True), kinds.values(), strict=True)]
+    pq.write_table(pa.table(columns, names=list(kinds)), tmp_path / "set/metadata/subject_splits.parquet")
+    return tmp_path / "set"
+
+
+def test_the_data_set_s_splits_may_be_the_folds(tmp_path, ward):
+    ward["tables"][0]["fold"] = {"column": "split", "folds": SPLITS}
+    source = with_splits(tmp_path, (4, "held_out"), (2, "tuning"), (1, "train"), (99, "train"))
+    report, cohort = read(source, ward, tmp_path)
+    folds = dict(zip(cohort.ids.tolist(), cohort.fold.tolist(), strict=True))
+    assert folds.pop("1") in (0, 1, 2) and folds == {"2": 3, "4": 4}
+    assert report.totals.rejected == {"fold_missing": 1}
+
+
+def test_splits_that_cannot_be_used_are_refused(tmp_path, ward):
+    ward["tables"][0]["fold"] = {"column": "split", "folds": SPLITS}
+    (tmp_path / "twice").mkdir()
+    source = with_splits(tmp_path / "twice", (1, "train"), (1, "held_out"))
+    refused(source, ward, "a subject in two lines", tmp_path)
+    (source / "metadata/subject_splits.parquet").write_bytes(b"PAR1")
+    refused(source, ward, "not a readable parquet file", tmp_path)
+    (source / "metadata/subject_splits.parquet").unlink()
+    refused(source, ward, "no splits", tmp_path)
+    refused(source / "data/a.parquet", ward, "no splits", tmp_path)
+
+
+def test_a_column_of_the_file_goes_before_the_data_set_s_splits(tmp_path, ward):
+    ward["tables"][0]["fold"] = {"column": "split", "folds": SPLITS}
+    write(tmp_path / "a.parquet", [(1, NOON, "GLU", 90.0, "tuning")], split=pa.string())
+    assert read(tmp_path / "a.parquet", ward, tmp_path)[1].fold.tolist() == [3]

@@ -275,3 +275,57 @@ def test_the_page_shows_what_the_reader_does(run):
     counts = (account.read, account.accepted, account.out_of_scope, account.rejected.total())
     assert tuple(map(int, told.groups())) == counts
     assert f"{report.files[1].read} additional doses" in page and len(cohort) == 3
+
+
+CELLS = {
+    "TIME": ["0", "1", "1.0", "2.5D+00", "1e1", "", ".", "x", "-1", "12"], "AMT": ["100", "0", "", "1D2", "x", "50"],
+    "RATE": ["", "10", "-1", "0"], "EVID": ["0", "1", "0.0", "2", "", "9", "x", "1.0000E+00"],
+    "MDV": ["0", "1", ".", "0.0", "x"], "DV": ["8.5", "<2", ".", "1.2D+01", "neg", "9E400", "7"],
+    "DVID": ["1", "2", "1.0", "3", ".", "2.0000E+00"], "ADDL": [".", "2", "-1"], "II": [".", "12"], "SS": [".", "1"],
+    "WT": ["70", "7D1", ".", "x"], "AGE": ["50"], "SEX": ["1", "0", "2", "1.0"],
+}  # fmt: skip
+
+
+def table_of(rng, count, delimiter, odd):
+    """Rows that are mostly usual, with ``odd`` cells among them."""
+    names = HEADER.strip().split(",")
+    lines = [delimiter.join(names)]
+    for number in range(count):
+        cells = [str(number // 9 + (0.5 if rng.random() < odd / 9 else 0))]
+        for name in names[1:]:
+            options = CELLS[name]
+            cells.append((options[rng.integers(len(options))] if rng.random() < odd else options[0]) or ".")
+        lines.append(delimiter.join(cells[: -1 if rng.random() < odd / 99 else None]))
+        if rng.random() < odd / 20:
+            lines.append(rng.choice(["# note", "", "TABLE NO. 1", lines[0], f'"{number}"{delimiter}1']))
+        if rng.random() < odd / 200:
+            lines.append(lines[-1].replace(f"{delimiter}0{delimiter}", f"{delimiter}4{delimiter}"))  # EVID 4: a reset
+    return "\n".join(lines) + rng.choice(["", "\n", "\r\n"])
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t", " ", " ,"])
+@pytest.mark.parametrize("odd", [0.0, 0.02, 0.3])
+def test_many_rows_at_once_say_what_each_says_alone(run, monkeypatch, delimiter, odd):
+    rng = np.random.default_rng(11)
+    monkeypatch.setattr(nonmem_table, "BATCH", 40)
+    text, taken = table_of(rng, 600, delimiter, odd), []
+    quick = nonmem_table.PlainRows.batch
+    monkeypatch.setattr(
+        nonmem_table.PlainRows, "batch", lambda self, lines: taken.append(quick(self, lines)) or taken[-1]
+    )
+    report, cohort = run(text)
+    monkeypatch.setattr(nonmem_table.PlainRows, "batch", lambda self, lines: None)
+    slow, _ = run(text, name="pk.csv")
+    plain = sum(one is not None for one in taken)
+    assert plain == len(taken) if odd == 0 else plain > 0 or odd > 0.1
+    assert report.sha256 == slow.sha256 and report.as_dict() == slow.as_dict()
+
+
+def test_a_file_without_additional_doses_is_read_once(run, monkeypatch):
+    calls = []
+    real = nonmem_table.read_lines
+    monkeypatch.setattr(nonmem_table, "read_lines", lambda *given: calls.append(1) or real(*given))
+    run(rows("1,0,100,.,1,1,.,.,.,.,.", "1,1,.,.,0,0,8.5,1,.,.,."))
+    assert len(calls) == 1
+    run(rows("1,0,100,.,1,1,.,.,2,12,.", "1,1,.,.,0,0,8.5,1,.,.,."), name="more.csv")
+    assert len(calls) == 3

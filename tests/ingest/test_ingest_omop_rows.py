@@ -220,3 +220,19 @@ def test_only_named_columns_leave_the_reader(ward, mapping, tmp_path):
     (batch,) = table.batches()
     assert set(batch.columns) == set(parsed.tables[0].columns)
     assert table.position("value") == 7 and table.position("time") == 5 and table.columns_ignored == 3
+
+
+@pytest.mark.parametrize(
+    ("person", "days"),
+    [("1,1950,7,2,1950-07-03 10:00:00", 25384.0), ("1,1950,7,2,", 25385 + 10 / 24), ("1,1950,,,", 25567 + 10 / 24)],
+)
+def test_an_age_comes_from_what_is_known_of_the_birth(person, days, ward, mapping):
+    """The first measurement is on 2020-01-01 at 10 o'clock."""
+    mapping["statics"] = [{"name": "age", "unit": "a", "plausible": [0, 120]}]
+    birth = {"column": "birth", "format": ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d"], "age": "age"}
+    mapping["tables"].append({"table": "PERSON", "layout": "visits", "subject": "person_id", "birth": birth})
+    ward["MEASUREMENT.csv"] = HEADER + row(0)
+    ward["PERSON.csv"] = f"person_id,year_of_birth,month_of_birth,day_of_birth,birth_datetime\n{person}\n"
+    report = ward.read(mapping)
+    assert ward.cohort.statics.tolist() == [[pytest.approx(days / 365.25, rel=1e-12)]]
+    assert report.items.by_name["age"].accepted == report.files[1].accepted == 1

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import sqlite3
 import zipfile
 
 import numpy as np
@@ -10,7 +11,13 @@ from omop_cases import GOOD, HEADER, MAPPING, Ward
 
 from neurotwin.cohort import Cohort
 from neurotwin.errors import IngestError, NeurotwinError
-from neurotwin.ingest.omop import ingest_omop
+from neurotwin.ingest.csv import CsvReader
+from neurotwin.ingest.fhir import FhirReader
+from neurotwin.ingest.meds import MedsReader
+from neurotwin.ingest.nonmem import NonmemReader
+from neurotwin.ingest.omop import OmopReader, ingest_omop
+from neurotwin.ingest.pipeline import ingest
+from neurotwin.ingest.report import print_summary
 
 
 @pytest.fixture
@@ -40,7 +47,7 @@ ARCHIVES = {
     "lead outside": [("../MEASUREMENT.csv", HEADER + GOOD)],
     "lead outside of it": [("MEASUREMENT.csv", HEADER + GOOD), ("/etc/cron.d/x", "")],
     "symbolic link": [(linked("MEASUREMENT.csv"), "/etc/passwd")],
-    "unpacks to far more": [("MEASUREMENT.csv", HEADER + " " * (300 << 20))],
+    "unpacks to far more": [("MEASUREMENT.csv", HEADER + " " * (20 << 20))],
     "several files": [("a/MEASUREMENT.csv", HEADER + GOOD), ("b/measurement.csv", HEADER + GOOD)],
     "no table MEASUREMENT": [("__MACOSX/MEASUREMENT.csv", HEADER + GOOD), ("._MEASUREMENT.csv", "")],
 }
@@ -129,3 +136,56 @@ def test_moments_with_zones_and_fractions_lose_nothing(mapping, tmp_path):
         found = Cohort.load(tmp_path / f"cohort{number}").observations
         np.testing.assert_allclose(found.time * 86400, [0, 0.25], rtol=1e-12)
         assert set(found.value) == {0.1 + 120}
+
+
+SECRET = "SeCrEt"
+URLS = [
+    f"postgresql://user:{SECRET}@host.invalid/db?x={SECRET}",
+    f"postgresql+psycopg://user:{SECRET}@localhost:1/db?application_name={SECRET}",
+    f"sqlite:///{{folder}}/cdm.db?x={SECRET}",
+    f"duckdb://user:{SECRET}@host?x={SECRET}",
+    f"nothing://{SECRET}",
+]
+
+
+def told(folder, capsys, caplog, error):
+    """All that was written, logged or said."""
+    out = capsys.readouterr()
+    files = "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.suffix in (".json", ".html"))
+    return "".join((str(error), repr(error), out.out, out.err, caplog.text, files))
+
+
+@pytest.mark.parametrize("url", URLS)
+@pytest.mark.parametrize("road", ["reader", "verb"])
+def test_a_url_is_never_told(url, road, mapping, tmp_path, capsys, caplog):
+    pytest.importorskip("sqlalchemy", reason="the extra ehr is not installed")
+    caplog.set_level("DEBUG")
+    (tmp_path / "given").mkdir()
+    source, output = url.format(folder=tmp_path / "given"), tmp_path / "cohort"
+    with pytest.raises(IngestError) as error:
+        if road == "reader":
+            ingest(OmopReader(), source, mapping, output, progress=False)
+        else:
+            ingest_omop(source, mapping, output, progress=False)
+    assert SECRET not in told(tmp_path, capsys, caplog, error.value)
+
+
+def test_a_url_is_not_in_the_report(mapping, tmp_path, capsys, caplog):
+    pytest.importorskip("sqlalchemy", reason="the extra ehr is not installed")
+    caplog.set_level("DEBUG")
+    folder = tmp_path / SECRET
+    folder.mkdir()
+    names = HEADER.strip().split(",")
+    with sqlite3.connect(folder / "cdm.db") as connection:
+        connection.execute(f"CREATE TABLE measurement ({', '.join(names)})")
+        connection.execute(f"INSERT INTO measurement VALUES ({','.join('?' * len(names))})", GOOD.strip().split(","))
+    report = ingest(OmopReader(), f"sqlite:///{folder}/cdm.db", mapping, tmp_path / "cohort", progress=False)
+    print_summary(report)
+    assert report.source == "sqlite database" and SECRET not in told(tmp_path, capsys, caplog, "")
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_no_reader_tells_a_url(url):
+    for reader in (CsvReader(), FhirReader(), MedsReader(), NonmemReader(), OmopReader()):
+        shown = reader.shown(url)
+        assert SECRET not in shown and "host" not in shown and shown.endswith(" database")

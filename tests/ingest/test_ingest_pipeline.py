@@ -44,6 +44,9 @@ class ListReader:
     def __init__(self, rows):
         self._rows = rows
 
+    def shown(self, source):
+        return "a list"
+
     def tables(self, source, mapping, scratch, advance):
         assert list(scratch.iterdir()) == [] and scratch.stat().st_dev
         (scratch / "note").write_text("anything")
@@ -160,37 +163,50 @@ def test_a_full_disk_while_events_are_written_leaves_nothing(tmp_path, long, mon
     assert [one.name for one in tmp_path.iterdir()] == ["d.csv"]
 
 
-KILLED = (
-    "import os, sys, time; from pathlib import Path\n"
-    "from neurotwin.ingest import {module} as module\n"
-    "from neurotwin.ingest.csv import ingest_csv\n"
-    "module.{name} = lambda *_, **__: os.kill(os.getpid(), 9)\n"
-    "ingest_csv(*(Path(one) for one in sys.argv[1:]), progress=False)"
-)
+KILLED = """
+import importlib, os, sys
+from pathlib import Path
+from neurotwin.ingest.csv import ingest_csv
+source, mapping, folder, *places = sys.argv[1:]
+for place in places:
+    if not os.fork():
+        module, _, name = place.partition(":")
+        *owner, name = name.split(".")
+        found = importlib.import_module(f"neurotwin.ingest.{module}")
+        found = getattr(found, owner[0]) if owner else found
+        setattr(found, name, lambda *_, **__: os.kill(os.getpid(), 9))
+        ingest_csv(Path(source), Path(mapping), Path(folder, place, "cohort"), progress=False)
+        os._exit(0)
+    print(os.wait()[1])
+"""
+PLACES = ("convert:Converter.add", "build:assemble", "build:write_manifest", "pipeline:publish")
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [("convert", "Converter.add"), ("build", "assemble"), ("build", "write_manifest"), ("pipeline", "publish")],
-)
-def test_a_run_after_a_killed_one_gives_the_same_and_sweeps_up(tmp_path, module, name):
-    source, mapping = tmp_path / "d.csv", tmp_path / "m.yaml"
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A source, its mapping, and by place a folder in which an ingest was killed there; one interpreter forks them."""
+    folder = tmp_path_factory.mktemp("killed")
+    source, mapping = folder / "d.csv", folder / "m.yaml"
     source.write_text(VISITS_HEADER + "p,0,90,neg,2,3,A,0.5,61,F\nq,0,,71,,,P,,NA,M\n")
     mapping.write_text(json.dumps(VISITS))
+    command = [sys.executable, "-c", KILLED, source, mapping, folder, *PLACES]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["9"] * len(PLACES)
+    return source, mapping, folder
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_run_after_a_killed_one_gives_the_same_and_sweeps_up(tmp_path, killed, place):
+    source, mapping, folder = killed
     wanted = ingest_csv(source, mapping, tmp_path / "other", progress=False).sha256
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED.format(module=module, name=name), source, mapping, tmp_path / "cohort"],
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == -9 and not (tmp_path / "cohort").exists()
-    left = [one.name for one in tmp_path.glob(".cohort.*.partial")]
-    assert len(left) == 1
-    alive = tmp_path / f".cohort.{os.getppid()}.partial"
+    here = folder / place
+    assert not (here / "cohort").exists()
+    assert len(list(here.glob(".cohort.*.partial"))) == 1
+    alive = here / f".cohort.{os.getppid()}.partial"
     alive.mkdir()
-    (tmp_path / ".cohort.notes.partial").mkdir()
-    assert ingest_csv(source, mapping, tmp_path / "cohort", progress=False).sha256 == wanted
-    assert {one.name for one in tmp_path.glob(".cohort.*")} == {alive.name, ".cohort.notes.partial"}
+    (here / ".cohort.notes.partial").mkdir()
+    assert ingest_csv(source, mapping, here / "cohort", progress=False).sha256 == wanted
+    assert {one.name for one in here.glob(".cohort.*")} == {alive.name, ".cohort.notes.partial"}
 
 
 def test_a_cohort_that_appears_meanwhile_is_not_touched(tmp_path, long, monkeypatch):

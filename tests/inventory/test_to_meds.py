@@ -130,3 +130,12 @@ def test_the_same_cohort_gives_the_same_bytes(cohort, tmp_path, capsys):
     assert "40 subjects" in capsys.readouterr().err
     files = [{p.relative_to(tmp_path / n): p.read_bytes() for p in (tmp_path / n).rglob("*.*")} for n in "ab"]
     assert files[0] == files[1]
+
+
+def test_the_folds_of_pseudonyms_come_back(cohort, tmp_path):
+    """They were told by ids that nobody knows any more."""
+    folds = (cohort.fold + 1) % 5
+    made = replace(cohort, fold=folds.astype(np.int8))
+    to_meds(made, tmp_path / "meds")
+    ingest_meds(tmp_path / "meds", tmp_path / "meds/metadata/mapping.yaml", tmp_path / "back", progress=False)
+    assert Cohort.load(tmp_path / "back").fold.tolist() == folds.tolist() != cohort.fold.tolist()

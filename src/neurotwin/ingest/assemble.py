@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurotwin.events import Doses, Observations
-from neurotwin.ingest.accounting import ACCEPTED, OUT_OF_SCOPE, ItemAccounts, Reason
-from neurotwin.ingest.buckets import BIRTH, DEATH, INDEX, UNTIL_NEXT, Bucket
+from neurotwin.ingest.accounting import ACCEPTED, CODES, OUT_OF_SCOPE, ItemAccounts, Outcomes, Reason
+from neurotwin.ingest.ages import derive_age
+from neurotwin.ingest.buckets import BIRTH, DEATH, FOLD, INDEX, UNTIL_NEXT, Bucket
 from neurotwin.ingest.items import Items
 from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.rows import RowAccounts
@@ -23,11 +24,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Assembled:
-    """Events in the cohort's time, by the subject numbers of the bucket; ``statics`` is ``[subject, static]``."""
+    """Events in the cohort's time, by the subject numbers of the bucket; ``statics`` is ``[subject, static]``.
+    ``folds`` are those that the source allows each subject (see `folds`), None where it does not tell."""
 
     observations: Observations
     doses: Doses
     statics: Array
+    folds: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,15 @@ def assemble(mapping: SourceMapping, bucket: Bucket, rows: RowAccounts, accounts
     """Settle every item of a bucket and the rows that wait for them."""
     values, doses = Items(bucket.columns("values")), Items(bucket.columns("doses"))
     statics, marks = Items(bucket.columns("statics")), Items(bucket.columns("marks"))
+    folds, barred = _told_folds(mapping, marks, (values, doses, statics), len(bucket.subjects))
     _check_life(marks, values, doses, len(bucket.subjects))
     index = _index_events(mapping, values, marks, len(bucket.subjects))
     observations = _observations(mapping, values, index)
     given = _doses(mapping, doses, index)
     table = _statics(statics, len(bucket.subjects), len(mapping.statics))
+    born = _marked(marks, BIRTH, len(bucket.subjects))
+    if age := derive_age(mapping, born, index.zero, index.conflict, barred, index.scale, accounts):
+        table[:, age[0]] = age[1]
     marks.reject(index.conflict[marks["subject"]] & (marks["mark"] == INDEX), Reason.INDEX_CONFLICT)
     marks.settle([marks["subject"], marks["mark"]], [])
     for kind, items, names, channel in (
@@ -64,7 +71,7 @@ def assemble(mapping: SourceMapping, bucket: Bucket, rows: RowAccounts, accounts
         np.concatenate([items["primary"][mask] for items, mask in chosen]),
         np.concatenate([items.outcomes[mask] for items, mask in chosen]),
     )
-    return Assembled(observations, given, table)
+    return Assembled(observations, given, table, folds)
 
 
 def _marked(marks: Items, mark: int, count: int) -> tuple[Array, Array]:
@@ -74,6 +81,25 @@ def _marked(marks: Items, mark: int, count: int) -> tuple[Array, Array]:
     np.minimum.at(first, marks["subject"][chosen], marks["time"][chosen])
     np.maximum.at(last, marks["subject"][chosen], marks["time"][chosen])
     return first, last
+
+
+def _told_folds(
+    mapping: SourceMapping, marks: Items, items: tuple[Items, ...], count: int
+) -> tuple[Array | None, Outcomes]:
+    """``[subject]`` the folds that the source allows, and why a subject has none, or 0.
+
+    Where the source tells none of a subject, or contradicts itself, all of the subject is rejected: it may belong to
+    the part of the split that nobody is to see.
+    """
+    if all(table.fold is None for table in mapping.tables):
+        return None, np.zeros(count, np.int8)
+    first, last = _marked(marks, FOLD, count)
+    fault = np.where(np.isinf(first), CODES[Reason.FOLD_MISSING], 0)
+    fault = np.where(first < last, CODES[Reason.FOLD_CONFLICT], fault).astype(np.int8)
+    for one in (*items, marks):
+        for reason in (Reason.FOLD_MISSING, Reason.FOLD_CONFLICT):
+            one.reject(fault[one["subject"]] == CODES[reason], reason)
+    return first, fault
 
 
 def _check_life(marks: Items, values: Items, doses: Items, count: int) -> None:

@@ -6,6 +6,9 @@ mapping the rows that belong to it, and hands out the columns that the mapping n
     class MemsReader:
         kind = "mems"
 
+        def shown(self, source):
+            return Path(source).name
+
         def tables(self, source, mapping, scratch, advance):
             return [MemsTable(path, number, table, advance) for number, table in enumerate(mapping.tables)]
 
@@ -122,6 +125,9 @@ class Reader(Protocol):
     @property
     def kind(self) -> str:
         """Name of the format as the user types it: ``csv``."""
+
+    def shown(self, source: Path | str) -> str:
+        """The source's name in the report and in messages: no path, nothing of an address that may be secret."""
 
     def tables(
         self, source: Path | str, mapping: SourceMapping, scratch: Path, advance: Advance

@@ -38,9 +38,10 @@ KINDS: dict[str, dict[str, Any]] = {
 ``row`` numbers the rows of all files, ``line`` is for people. ``primary`` is -1 for an item that its row's account does
 not follow, else the code of the reason for which an earlier primary item of the row was rejected, or 0. Times are as
 read: in the time unit, or microseconds since 2000 for dates. A dose's ``time`` is NaN at the index event; its ``end``
-is NaN for a bolus, infinite where it goes on, and `UNTIL_NEXT` where it ends with the next one.
+is NaN for a bolus, infinite where it goes on, and `UNTIL_NEXT` where it ends with the next one. The ``time`` of the
+mark `FOLD` is not one, but the folds that it allows (`folds`).
 """
-INDEX, BIRTH, DEATH = 0, 1, 2
+INDEX, BIRTH, DEATH, FOLD = range(4)
 UNTIL_NEXT = -np.inf
 
 

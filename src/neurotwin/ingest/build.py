@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 import neurotwin
-from neurotwin.cohort import Cohort, fold_of, write_manifest, write_shard
+from neurotwin.cohort import Cohort, write_manifest, write_shard
 from neurotwin.errors import IngestError
 from neurotwin.ingest.accounting import ItemAccounts
 from neurotwin.ingest.assemble import Assembled, assemble
 from neurotwin.ingest.buckets import Buckets
 from neurotwin.ingest.flags import FlagFinder, outside_flags
+from neurotwin.ingest.folds import choose_folds
 from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.pseudonyms import pseudonyms
 from neurotwin.ingest.report import IngestReport
@@ -90,7 +91,11 @@ def _cohort_of(
         assembled.observations.by_subject().of_subjects(order),
         assembled.doses.by_subject().of_subjects(order),
         split_key=mapping.split_key,
-        fold=[fold_of(mapping.split_key, source_ids[one]) for one in order],
+        fold=choose_folds(
+            mapping.split_key,
+            [source_ids[one] for one in order],
+            None if assembled.folds is None else assembled.folds[order],
+        ),
         provenance=provenance,
     )
 

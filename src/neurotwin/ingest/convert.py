@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from neurotwin.ingest.accounting import CODES, KINDS, OUT_OF_SCOPE, ItemAccounts, Outcomes, Reason
 from neurotwin.ingest.batches import TextBatch, Texts, TextTable
-from neurotwin.ingest.buckets import BIRTH, DEATH, INDEX, Buckets
+from neurotwin.ingest.buckets import Buckets
 from neurotwin.ingest.channels import Channels
 from neurotwin.ingest.doses import read_doses
 from neurotwin.ingest.layouts import BatchColumns, Cells, Found, Layout, take
 from neurotwin.ingest.mapping import Table
-from neurotwin.ingest.numbers import Mask, arrow, distinct
+from neurotwin.ingest.marks import MarkReader, without_prefix
+from neurotwin.ingest.numbers import Mask, arrow, distinct, filled
 from neurotwin.ingest.quantities import Quantity, read_quantities
 from neurotwin.ingest.rows import RowAccounts
 from neurotwin.ingest.times import Times
@@ -65,7 +66,10 @@ class Converter:
         buckets: Buckets,
         rows: RowAccounts,
         items: ItemAccounts,
+        prefix: str = "",
     ) -> None:
+        """``prefix`` stands before each id of a subject."""
+        self._marks, self._prefix = MarkReader(table, channels), prefix
         self._source, self._table, self._channels, self._layout = source, table, channels, layout
         self._buckets, self._rows, self._items = buckets, rows, items
         self._file = rows.files[-1]
@@ -102,41 +106,33 @@ class Converter:
             for one in cells:
                 primary[one.row] = kind
         subject = columns.raw(self._table.subject)
-        ids, which = distinct(subject)
+        bare = without_prefix(subject, self._prefix) if self._prefix else subject
+        ids, which = distinct(bare)
         faults = np.array([_subject_fault(one) for one in ids], dtype=np.int8)
         foul, home = faults[which], self._buckets.of_subjects(ids)
+        if self._prefix:
+            foul[(foul > 0) & filled(subject) & ~filled(bare)] = CODES[Reason.SUBJECT_WITHOUT_PREFIX]
         known = np.flatnonzero(faults == 0)
         self._buckets.write("subjects", home[known], arrow()[0].array([ids[one] for one in known], arrow()[0].string()))
         self._file.remember(foul, line, 0)
         time = _times(self._channels.time, columns, self._table.time.column if self._table.time else "", len(line))
         pending = np.zeros(len(line), np.bool_)
-        batch = Batch(columns, number, line, subject, home[which], time, primary, foul, foul.copy(), pending)
-        self._marks(batch)
+        batch = Batch(columns, number, line, bare, home[which], time, primary, foul, foul.copy(), pending)
+        self._add_marks(batch)
         self._items_of(batch, found)
         self._spill(batch)
         self._file.settle(np.where(batch.reason > 0, batch.reason, OUT_OF_SCOPE).astype(np.int8)[~batch.pending])
 
-    def _marks(self, batch: Batch) -> None:
-        """Index events, births and deaths. A row without any item follows them."""
+    def _add_marks(self, batch: Batch) -> None:
+        """Index events, births, deaths and folds. A row without any item follows them."""
         usable = batch.foul == 0
-        for mark, reader, column, margin in (
-            (INDEX, self._channels.index, self._table.index, 0.0),
-            (BIRTH, self._channels.birth, self._table.birth, 0.0),
-            (DEATH, self._channels.death, self._table.death, self._channels.margin),
-        ):
-            if reader is None or column is None:
-                continue
-            time, reason = reader.read_all(batch.columns.cell(column.column))
-            missing = reason == CODES[Reason.TIME_MISSING]
-            reason[missing] = CODES[Reason.INDEX_MISSING] if mark == INDEX else 0
-            lone = batch.primary == 0
+        for mark, content, reason, told, lone in self._marks.read(batch.columns, batch.subject, batch.primary == 0):
             wrong = usable & (reason > 0)
             self._file.remember(np.where(wrong, reason, 0).astype(np.int8), batch.line, 0)
             first = wrong & lone & (batch.reason == 0)
             batch.reason[first] = reason[first]
-            rows = np.flatnonzero(usable & (reason == 0) & ~missing)
-            marks = {"mark": np.full(len(rows), mark), "time": time[rows] + margin}
-            self._pass_on(batch, "marks", rows, lone[rows], marks)
+            rows = np.flatnonzero(usable & told)
+            self._pass_on(batch, "marks", rows, lone[rows], {"mark": np.full(len(rows), mark), "time": content[rows]})
 
     def _items_of(self, batch: Batch, found: Found) -> None:
         quantities = [one.quantity for one in self._channels.values]

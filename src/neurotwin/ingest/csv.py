@@ -12,13 +12,17 @@ from neurotwin.ingest.delimited import DelimitedFile
 from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.pipeline import ingest
 from neurotwin.ingest.report import IngestReport
-from neurotwin.ingest.sources import find_files
+from neurotwin.ingest.sources import find_files, shown_source
 
 
 class CsvReader:
     """Reads a file, a folder in which tables of the mapping name their files, or ``dataset:NAME``."""
 
     kind = "csv"
+
+    def shown(self, source: Path | str) -> str:
+        """See `batches.Reader`."""
+        return shown_source(source)
 
     def tables(
         self, source: Path | str, mapping: SourceMapping, scratch: Path, advance: Advance

@@ -11,8 +11,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from neurotwin.ingest.mapping_columns import (
+    BirthColumn,
     Column,
     DeathColumn,
+    FoldColumn,
     LongVariable,
     Part,
     StaticColumn,
@@ -43,8 +45,9 @@ class _Table(Part):
     subject: Column
     time: TimeColumn | None = None
     index: TimeColumn | None = None
-    birth: TimeColumn | None = None
+    birth: BirthColumn | None = None
     death: DeathColumn | None = None
+    fold: FoldColumn | None = None
     post_dose: dict[Column, Texts] = {}
     nonmem: NonmemOptions | None = None
     treatments: tuple[TreatmentColumn, ...] = ()
@@ -63,6 +66,7 @@ class _Table(Part):
         yield self.subject
         yield from (one.column for one in self.time_columns)
         yield from (*self.drop, *self.post_dose)
+        yield from () if self.fold is None else (self.fold.column,)
         for item in (*self.treatments, *self.statics):
             yield from item.columns
 
@@ -116,7 +120,8 @@ class SourceMapping(Part):
     ``about`` is free text for the provenance (title, source, licence, notes). ``replicates`` are variables measured
     several times at one instant, whose differing values are all kept. ``before_index`` tells what becomes of
     measurements and boluses before the index event. What is dated later than ``not_after`` (a date, by default
-    tomorrow) is rejected, unless dates are ``shifted``, as in records without their true dates.
+    tomorrow) is rejected, unless dates are ``shifted``, as in records without their true dates. ``subject_prefix``
+    stands before each id of the source and is no part of it (``p`` of ``p1``); an id without it is rejected.
     """
 
     name: Name
@@ -125,6 +130,7 @@ class SourceMapping(Part):
     index: Index
     split_key: Annotated[str, Field(min_length=1, max_length=64)]
     pseudonymise: Literal["none", "hmac"]
+    subject_prefix: Annotated[str, Field(min_length=1, max_length=50)] | None = None
     before_index: Literal["reject", "keep"] = "reject"
     not_after: str | None = None
     shifted: bool = False

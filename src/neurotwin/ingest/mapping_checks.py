@@ -18,7 +18,8 @@ def check_names(mapping: SourceMapping) -> None:
     _check_bound(
         "treatment", (one.name for one in mapping.treatments), (one.treatment for t in tables for one in t.treatments)
     )
-    _check_bound("static", (one.name for one in mapping.statics), (one.static for t in tables for one in t.statics))
+    given = [one.static for table in tables for one in table.statics]
+    _check_bound("static", (one.name for one in mapping.statics), [*given, *_check_ages(mapping, given)])
     _known("replicates", mapping.replicates, {one.name for one in mapping.variables})
     if len(tables) > 1 and any(table.file is None and table.table is None for table in tables):
         raise ValueError("with several tables, each needs its file or table")
@@ -30,6 +31,19 @@ def check_names(mapping: SourceMapping) -> None:
         for item in table.treatments:
             _check_period(item, next(one.kind for one in mapping.treatments if one.name == item.treatment))
         _check_levels(mapping, table)
+
+
+def _check_ages(mapping: SourceMapping, given: list[str]) -> set[str]:
+    """The static covariate that is the age at the index event, if there is one."""
+    ages = {table.birth.age for table in mapping.tables if table.birth is not None and table.birth.age is not None}
+    if len(ages) > 1:
+        raise ValueError(f"two ages of one birth: {' and '.join(sorted(ages))}")
+    for name in ages:
+        if name in given:
+            raise ValueError(f"{name} is the age that a birth tells, so no column gives it")
+        if any(one.name == name and one.levels for one in mapping.statics):
+            raise ValueError(f"{name} has levels, so it is no age")
+    return ages
 
 
 def _check_bound(kind: str, names: Iterable[str], used: Iterable[str]) -> None:
@@ -63,7 +77,9 @@ def _check_table(table: VisitsTable | LongTable) -> None:
     timed = table.variables or any(item.start == "row" for item in table.treatments)
     if timed and table.time is None:
         raise ValueError("a table with measurements needs its time column")
-    if not (table.variables or table.treatments or table.statics or table.index or table.birth or table.death):
+    if not (
+        table.variables or table.treatments or table.statics or table.index or table.birth or table.death or table.fold
+    ):
         raise ValueError("a table that gives nothing")
     codes = [code for item in table.variables if hasattr(item, "codes") for code in item.codes]
     if repeated := sorted({code for code in codes if codes.count(code) > 1}):
@@ -125,6 +141,8 @@ def check_units(mapping: SourceMapping, where: str) -> None:
         for column in table.time_columns:
             if column.unit is not None:
                 declared(column.unit, mapping.time_unit, None, f"{where}: column {column.column}")
+        if table.birth is not None and table.birth.age is not None:
+            declared(mapping.time_unit, targets[table.birth.age], None, f"{where}: {table.birth.age}")
         for spelling, unit in table.units.items():
             if not known(unit):
                 raise UnitError(f"unknown unit {unit!r}", where=f"{where}: units {spelling}", expected="a UCUM code")

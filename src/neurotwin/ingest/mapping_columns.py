@@ -3,14 +3,16 @@
 import difflib
 from collections.abc import Iterable, Iterator
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from neurotwin.cohort import N_FOLDS
 from neurotwin.schema import Name, Unit
 
 Column = Annotated[str, Field(min_length=1, max_length=200)]
 Texts = tuple[str, ...]
+Fold = Annotated[int, Field(ge=0, lt=N_FOLDS)]
 PLACEHOLDER_DATES = ("0001-01-01", "1900-01-01", "1970-01-01", "9999-12-31")
 _DIRECTIVES = frozenset("YmdHMSfbBjpIz%")
 
@@ -35,6 +37,8 @@ class TimeColumn(Part):
     ``between`` is the believed range, numbers in ``unit`` or dates. ``placeholders`` are dates that stand for nothing.
     """
 
+    partial: ClassVar[bool] = False
+
     column: Column
     unit: Unit | None = None
     format: str | Annotated[Texts, Field(min_length=1)] | None = None
@@ -47,7 +51,7 @@ class TimeColumn(Part):
         if (self.unit is None) == (self.format is None):
             raise ValueError("a time column needs either a unit (numbers) or a format (dates)")
         for one in self.formats:
-            _check_format(one)
+            _check_format(one, partial=self.partial)
         if self.between is not None and isinstance(self.between[0], str) == (self.format is None):
             raise ValueError("between must be numbers for a unit, and dates YYYY-MM-DD for a format")
         if self.zones is not None and self.format is None:
@@ -67,10 +71,12 @@ class TimeColumn(Part):
         return any("%z" in one for one in self.formats) if self.zones is None else self.zones == "utc"
 
 
-def _check_format(text: str) -> None:
+def _check_format(text: str, *, partial: bool) -> None:
     used = [part[:1] for part in text.replace("%%", "").split("%")[1:]]
     if unknown := sorted(set(used) - _DIRECTIVES):
         raise ValueError(f"format has %{unknown[0]}, which depends on place or century; use %Y %m %d %H %M %S")
+    if partial and "Y" in used:
+        return
     if "Y" not in used or not ("j" in used or ("d" in used and set(used) & set("mbB"))):
         raise ValueError("format must give year, month and day, as in %Y-%m-%d")
 
@@ -81,6 +87,29 @@ def check_dates(texts: Iterable[object]) -> None:
             date.fromisoformat(str(text))
         except ValueError:
             raise ValueError(f"{text!r} is not a date YYYY-MM-DD") from None
+
+
+class BirthColumn(TimeColumn):
+    """When the subject was born, empty where it is not known. A format may leave out day and month, which then are the
+    first. ``age`` names the static covariate that becomes the age at the index event."""
+
+    partial: ClassVar[bool] = True
+
+    age: Name | None = None
+
+
+class FoldColumn(Part):
+    """A column that tells the fold of the row's subject, by the text itself (0 to 4) or by what ``folds`` makes of it:
+    one fold, or several of which a hash of the subject's id chooses one."""
+
+    column: Column
+    folds: dict[str, Fold | Annotated[tuple[Fold, ...], Field(min_length=1)]] = {}
+
+    @property
+    def meaning(self) -> dict[str, tuple[int, ...]]:
+        """Text to folds."""
+        given = self.folds or {str(one): one for one in range(N_FOLDS)}
+        return {text: (folds,) if isinstance(folds, int) else folds for text, folds in given.items()}
 
 
 class StopColumn(TimeColumn):

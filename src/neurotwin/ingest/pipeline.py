@@ -24,7 +24,6 @@ from neurotwin.ingest.mapping_file import load_mapping
 from neurotwin.ingest.pseudonyms import read_key
 from neurotwin.ingest.report import IngestReport
 from neurotwin.ingest.rows import FileAccount
-from neurotwin.ingest.sources import is_dataset
 
 
 def ingest(
@@ -55,12 +54,12 @@ def ingest(
     plan, output = load_mapping(mapping), Path(output)
     check_output(output)
     key = read_key(plan, key_file, outside=output)
-    shown = str(source) if is_dataset(source) else Path(source).name
+    shown = reader.shown(source)
     with draft_of(output) as draft:
         events, scratch = draft / SCRATCH / "events", draft / SCRATCH / "reader"
         events.mkdir()
         scratch.mkdir()
-        with os_errors(str(source)), _bar(progress) as bar:
+        with os_errors(shown), _bar(progress) as bar:
             tables = reader.tables(source, plan, scratch, bar.advance)
             bar.open(sum(one.volume for one in tables))
             count = buckets_for((one.volume, plan.tables[one.table]) for one in tables)
@@ -81,7 +80,10 @@ def _read(source: TextTable, gathered: Gathered) -> None:
     channels = build_channels(gathered.mapping, table)
     account = FileAccount(path=source.shown)
     gathered.rows.open_file(account)
-    converter = Converter(source, table, channels, build_layout(table), gathered.buckets, gathered.rows, gathered.items)
+    layout, prefix = build_layout(table), gathered.mapping.subject_prefix or ""
+    converter = Converter(
+        source, table, channels, layout, gathered.buckets, gathered.rows, gathered.items, prefix=prefix
+    )
     for batch in source.batches():
         if len(batch):
             converter.add(batch)

@@ -1,5 +1,6 @@
 """The files of a source: one file, a folder with the tables' files, or a public data set."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,15 +23,34 @@ def is_dataset(source: Path | str) -> bool:
     return str(source).startswith(PREFIX)
 
 
+def shown_source(source: Path | str) -> str:
+    """The name of a source in reports and messages: of a path its last part, and of a URL, which may have a user, a
+    password and more in it, what kind of database it leads to."""
+    text = str(source)
+    if is_dataset(text):
+        return text
+    if "://" in text:
+        kind = text.partition(":")[0].partition("+")[0]
+        return f"{kind} database" if kind.isalnum() else "database"
+    return Path(text).name
+
+
+def hash_file(path: Path) -> tuple[str, int]:
+    """SHA-256 and size of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
+
+
 def find_files(source: Path | str, mapping: SourceMapping, scratch: Path) -> list[SourceFile]:
     """The files of a source with their tables, in the order of the mapping and of their names.
 
     A data set is written to ``scratch`` first. Raises IngestError when files and tables do not fit each other.
     """
     if is_dataset(source):
-        path, shown = export_dataset(str(source).removeprefix(PREFIX), scratch), str(source)
+        path = export_dataset(str(source).removeprefix(PREFIX), scratch)
     else:
-        path, shown = Path(source), Path(source).name
+        path = Path(source)
+    shown = shown_source(source)
     if not path.is_dir():
         if len(mapping.tables) > 1:
             raise IngestError(

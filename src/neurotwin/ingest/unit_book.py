@@ -10,6 +10,8 @@ from neurotwin.units import Conversion, conversion, parse
 MAX_DISTINCT = 1000
 # Printable ASCII without blanks, short and without long numbers: nothing that could keep a unit parser busy.
 _PLAIN = re.compile(r"(?!.*\d{5})[!-~]{1,40}", re.ASCII)
+# UCUM takes 8876 for a factor and 2.5 for 2 times 5; among units both are concepts, values or codes gone astray.
+_NUMBER_ALONE = re.compile(r"(?!1$)\d+(?:[./]\d+)*", re.ASCII)
 
 
 class UnitBook:
@@ -49,7 +51,7 @@ def known(unit: str) -> bool:
 
 
 def _find(source: str, target: str, molar_mass: float | None) -> Conversion | Reason:
-    if not _PLAIN.fullmatch(source):
+    if not _PLAIN.fullmatch(source) or _NUMBER_ALONE.fullmatch(source):
         return Reason.UNIT_UNKNOWN
     fault = Reason.UNIT_UNKNOWN
     try:

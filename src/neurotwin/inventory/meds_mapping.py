@@ -63,7 +63,7 @@ def mapping_of(cohort: Cohort, events: Events, time: NDArray[np.datetime64]) -> 
         "statics": shown["statics"],
         "replicates": _replicates(schema, events, time),
         "tables": [
-            {"table": TIME_ZERO, "layout": "visits", **base, "index": _moment("time")},
+            {"table": TIME_ZERO, "layout": "visits", **base, "index": _moment("time"), "fold": {"column": "fold"}},
             {
                 "table": "*",
                 "layout": "long",

@@ -6,8 +6,9 @@ Codes are the schema's names: ``glucose``, and ``glucose//below``, ``glucose//ab
 each subject's time zero. Times are relative, so time zero is laid on one date, the epoch, for all subjects.
 
 Beside MEDS' own columns stand ``exact_value`` (the number as a double, with ``<`` or ``>``, since ``numeric_value`` has
-32 bits), ``end_time`` (of a period, null while it goes on) and ``cohort_id`` (the cohort's id, since ``subject_id`` is
-a number). With ``metadata/mapping.yaml`` they make the way back free of loss, but for times, which have microseconds.
+32 bits), ``end_time`` (of a period, null while it goes on), ``fold`` (of the subject: one split of MEDS is three folds)
+and ``cohort_id`` (the cohort's id, since ``subject_id`` is a number). With ``metadata/mapping.yaml`` they make the way
+back free of loss, but for times, which have microseconds.
 """
 
 import json
@@ -32,7 +33,7 @@ from neurotwin.units import conversion
 EPOCH = datetime(2000, 1, 1)
 SHARD = 10_000
 """Subjects of a data file at most."""
-EXTRA_COLUMNS = ("exact_value", "end_time")
+EXTRA_COLUMNS = ("exact_value", "end_time", "fold")
 _SPLITS = ("train", "train", "train", "tuning", "held_out")
 """By fold, as in `Cohort.part`."""
 _FIRST, _LAST = datetime(1900, 1, 1), datetime(2280, 1, 1)
@@ -138,6 +139,7 @@ def _write_data(
                     "numeric_value": pa.array(value.astype(np.float32), mask=np.isnan(value)),
                     "exact_value": pa.array(_exact(value, events.censor[rows]), pa.string()),
                     "end_time": pa.array(end[rows], pa.timestamp("us")),
+                    "fold": pa.array(cohort.fold[events.subject[rows]]),
                     "cohort_id": ids.take(pa.array(events.subject[rows])),
                 }
             )

@@ -14,6 +14,7 @@ from neurotwin.ingest.fhir.tables import FhirTable, build_tables
 from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.pipeline import ingest
 from neurotwin.ingest.report import IngestReport
+from neurotwin.ingest.sources import shown_source
 
 
 class FhirReader:
@@ -23,6 +24,10 @@ class FhirReader:
 
     def __init__(self) -> None:
         self._references: References | None = None
+
+    def shown(self, source: Path | str) -> str:
+        """See `batches.Reader`."""
+        return shown_source(source)
 
     def tables(self, source: Path | str, mapping: SourceMapping, scratch: Path, advance: Advance) -> list[FhirTable]:
         """See `batches.Reader`."""

@@ -2,6 +2,13 @@
 
 An address is a ``fullUrl``, or ``Type/id``. Two patients are never taken for one: an id that comes with two addresses,
 or references to two servers where patients have no address, end the reading.
+
+Two patients may be one: ``Patient.link`` says so. Then nobody here decides which of the records is the right one, or
+puts them together; those that are not the main one are told as linked, whatever version of them says it:
+
+* ``replaced-by``, ``refer``: the patient that says it (another one is to be used, or is the main one);
+* ``replaces``: the other patient;
+* ``seealso``: both (each is valid, and each holds but a part).
 """
 
 import json
@@ -31,9 +38,12 @@ class References:
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; BEGIN;"
             "CREATE TABLE target (address TEXT PRIMARY KEY, what TEXT) WITHOUT ROWID;"
             "CREATE TABLE home (name TEXT PRIMARY KEY, url TEXT) WITHOUT ROWID;"
+            "CREATE TABLE linked (name TEXT PRIMARY KEY) WITHOUT ROWID;"
         )
         self._patients = False
         self._servers: set[str] = set()
+        self._links: list[tuple[str, str]] = []
+        self._any_linked = False
         self._find = lru_cache(maxsize=65_536)(self._look_up)
 
     def close(self) -> None:
@@ -53,6 +63,8 @@ class References:
         if not name and not entry.url:
             return
         self._patients = self._patients or entry.kind == "Patient"
+        if entry.kind == "Patient":
+            self._add_links(resource, name, entry.url)
         fits = not entry.url or not name or self._note("home", f"{entry.kind}/{name}", entry.url)
         for address in {entry.url, f"{entry.kind}/{name}" if name else ""} - {""}:
             fits = self._note("target", address, what) and fits
@@ -63,6 +75,33 @@ class References:
                 expected="one fullUrl for each patient's id",
                 remedy="read the files of different servers apart",
             )
+
+    def _add_links(self, resource: Resource, name: str, url: str) -> None:
+        for link in as_list(resource.get("link")):
+            kind, other = link.get("type"), as_dict(link.get("other")).get("reference")
+            if kind != "replaces":
+                self._mark_linked(name)
+            if kind in ("replaces", "seealso") and isinstance(other, str):
+                self._links.append((other.strip(), url))
+
+    def settle_links(self) -> None:
+        """Find the patients that others name in their links; called once, when all patients are known. One that is
+        not in the source is passed over."""
+        for other, url in self._links:
+            found = self._found(other, url, "Patient")
+            if not isinstance(found, Reason) and found not in ("", NOT_A_PERSON):
+                self._mark_linked(found)
+        self._links.clear()
+
+    def _mark_linked(self, name: str) -> None:
+        self._any_linked = True
+        self._base.execute("INSERT OR IGNORE INTO linked (name) VALUES (?)", (name,))
+
+    def linked(self, name: str) -> bool:
+        """Whether a patient is told to be another one as well."""
+        if not self._any_linked:
+            return False
+        return self._base.execute("SELECT 1 FROM linked WHERE name = ?", (name,)).fetchone() is not None
 
     def _note(self, table: str, key: str, value: str) -> bool:
         """Write down a pair; False where the key has another value already (a medication's then says nothing)."""

@@ -63,15 +63,26 @@ class RowMaker:
         self._model: Any = getattr(need(_MODULES[self.kind], "ehr"), self.kind)
 
     def rows(self, entry: Entry, outcome: int) -> list[Row]:
-        """The rows of a resource; ``outcome`` is what is known of it already: 0, MERGED or the code of a reason."""
+        """The rows of a resource; ``outcome`` is what is known of it already: 0, MERGED or the code of a reason.
+
+        Only what may enter the cohort is checked against R4B, which takes most of the time: of an earlier version, a
+        copy, or a resource whose codes are not mapped, nothing is used, be it valid or not, and its rows count as that.
+        """
         resource = as_dict(entry.resource)
         deep, modified = levels_of(resource)
-        if deep or not self._valid(resource):
-            reason = Reason.ROW_UNREADABLE if deep else Reason.RESOURCE_INVALID
-            return [Row(self._nothing, outcome or entry.fault or CODES[reason])]
+        if deep:
+            return [Row(self._nothing, outcome or entry.fault or CODES[Reason.ROW_UNREADABLE])]
+        places = [Place(entry, part, self._choice, self._references) for part in parts_of(resource)]
+        unused = outcome or entry.fault or all(map(self._foreign, places))
+        if not unused and not self._valid(resource):
+            return [Row(self._nothing, CODES[Reason.RESOURCE_INVALID])]
         status = self._judged(resource)
         fault = outcome or entry.fault or (CODES[Reason.MODIFIER_EXTENSION] if modified else 0) or status
-        return [self._row(Place(entry, part, self._choice, self._references), fault) for part in parts_of(resource)]
+        return [self._row(place, fault) for place in places]
+
+    def _foreign(self, place: Place) -> bool:
+        """Whether a row has a code that is not mapped."""
+        return self._code >= 0 and self._choice.foreign(self._reads[self._code][1](place, "code"))
 
     def _row(self, place: Place, fault: int) -> Row:
         cells = [read(place, name) for name, read in self._reads]
@@ -83,6 +94,8 @@ class RowMaker:
         if not fault and reasons:
             fault = CODES[reasons[0]]
         texts = tuple(str(one) for one in cells)
+        if not fault and self._references.linked(texts[self._subject]):
+            fault = CODES[Reason.SUBJECT_LINKED]
         if not fault and not _is_unicode(texts):
             fault = CODES[Reason.ROW_UNREADABLE]
         return Row(self._nothing if fault else texts, fault)

@@ -104,6 +104,7 @@ def build_tables(
         for one, claimed in zip(files, claims, strict=True):
             scans.append(_scan(one, set(claimed), count, versions, references))
             count += scans[-1].counts.total()
+        references.settle_links()
         outcomes = versions.settle(count)
     finally:
         versions.close()

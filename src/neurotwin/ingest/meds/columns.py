@@ -10,6 +10,8 @@ A mapping may name each column of the files and, derived from them:
     ``numeric_value``; where there is none, or where ``text_value`` has a comparator (``<0.5``), ``text_value``.
 ``code.2``, ``code.1-2``
     the second part of a code split at ``//``; the first two parts. Empty where the code has fewer parts.
+``split``
+    that of the row's subject, from the data set's file of splits (`meds.splits`).
 """
 
 import re
@@ -19,6 +21,7 @@ from typing import Any
 from neurotwin.errors import IngestError
 from neurotwin.ingest.batches import Texts
 from neurotwin.ingest.mapping_columns import nearest
+from neurotwin.ingest.meds.splits import SPLIT, SubjectSplits
 from neurotwin.ingest.numbers import arrow
 
 SUBJECT, TIME, CODE, NUMBER, TEXT, VALUE = "subject_id", "time", "code", "numeric_value", "text_value", "value"
@@ -39,14 +42,16 @@ class MedsColumns:
         texts: those of them that hold text.
     """
 
-    def __init__(self, schema: Any, names: Iterable[str], shown: str) -> None:
+    def __init__(self, schema: Any, names: Iterable[str], shown: str, splits: SubjectSplits | None = None) -> None:
         """``schema`` is the file's Arrow schema; raises IngestError where it is not of MEDS or lacks a column."""
-        self._names = tuple(names)
+        self._names, self._splits = tuple(names), splits
         self._known = list(schema.names)
         if len(set(self._known)) < len(self._known):
             raise IngestError("two columns have one name", where=shown, expected="distinct names of columns")
         for name in (*REQUIRED, *self._names):
             self._check_name(name, shown)
+        if splits is None and any(self._is_split(name) for name in self._names):
+            raise IngestError("no splits", where=shown, expected="metadata/subject_splits.parquet beside the data")
         read = dict.fromkeys([CODE, *(one for name in self._names for one in _sources(name, self._known))])
         self.read = [name for name in read if name in self._known]
         for name in self._known:
@@ -70,7 +75,11 @@ class MedsColumns:
 
     @property
     def _wanted(self) -> set[str]:
-        return {one for name in self._names if not _PART.fullmatch(name) for one in _sources(name, self._known)}
+        plain = [name for name in self._names if not _PART.fullmatch(name) and not self._is_split(name)]
+        return {one for name in plain for one in _sources(name, self._known)}
+
+    def _is_split(self, name: str) -> bool:
+        return name == SPLIT and name not in self._known
 
     def _column(self, name: str, own: dict[str, Texts], batch: Any) -> Texts:
         pa, _ = arrow()
@@ -79,13 +88,15 @@ class MedsColumns:
         if part := _PART.fullmatch(name):
             first, last = int(part[1]), int(part[2] or part[1])
             return map_distinct(batch.column(CODE), lambda code: "//".join(code.split("//")[first - 1 : last]))
+        if self._splits is not None and self._is_split(name):
+            return self._splits.of(batch.column(SUBJECT))
         nothing = pa.nulls(batch.num_rows, pa.string())
         if name == VALUE:
             return _value(own.get(NUMBER, nothing), own.get(TEXT, nothing))
         return nothing  # a column that MEDS lets a file leave out
 
     def _check_name(self, name: str, shown: str) -> None:
-        if name in self._known or name in (NUMBER, TEXT, VALUE) or _PART.fullmatch(name):
+        if name in self._known or name in (NUMBER, TEXT, VALUE, SPLIT) or _PART.fullmatch(name):
             return
         derived = [NUMBER, TEXT, VALUE, "code.1", *self._known]
         raise IngestError(
@@ -99,6 +110,8 @@ def _sources(name: str, known: Iterable[str]) -> tuple[str, ...]:
     """The columns of MEDS from which a column comes."""
     if name == VALUE and VALUE not in known:
         return NUMBER, TEXT
+    if name == SPLIT and name not in known:
+        return (SUBJECT,)
     return (CODE,) if _PART.fullmatch(name) and name not in known else (name,)
 
 

@@ -1,66 +1,22 @@
-"""The files of a MEDS data set: found, checked and opened, never followed out of their folder."""
+"""The files of a MEDS data set: found and checked, never followed out of their folder."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from neurotwin.errors import IngestError
 from neurotwin.extras import need
+from neurotwin.ingest.parquet import ParquetInput
 
 VERSIONS = ("0.3", "0.4")
 """Versions of MEDS with these columns."""
 DEPTH = 8
 """Folders below ``data`` at most."""
-_BUFFER = 1 << 20
 _METADATA = 1 << 20
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One parquet file, and the name under which reports show it."""
-
-    path: Path
-    shown: str
-
-    @cached_property
-    def sha256(self) -> str:
-        """Hash of the file's bytes."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-    @cached_property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return self.path.stat().st_size
-
-    @contextmanager
-    def opened(self, dictionary: list[str] | None = None) -> Iterator[Any]:
-        """A ``pyarrow.parquet.ParquetFile``, its texts of the columns ``dictionary`` each kept once.
-
-        Raises:
-            IngestError: the file is not whole parquet; also for what is found only while it is read.
-        """
-        pa, pq = need("pyarrow", "simulate"), need("pyarrow.parquet", "simulate")
-        try:
-            # Pages are read as they are needed (``buffer_size``): a whole column chunk may be larger than memory.
-            with pq.ParquetFile(self.path, read_dictionary=dictionary, buffer_size=_BUFFER) as file:
-                yield file
-        except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError):
-            raise IngestError(
-                "not a readable parquet file",
-                where=self.shown,
-                expected="a whole, unencrypted parquet file",
-                remedy="copy or write it again",
-            ) from None
-
-
-def find_shards(source: Path | str) -> list[Shard]:
+def find_shards(source: Path | str) -> list[ParquetInput]:
     """The parquet files of a source in the order of their names.
 
     Raises:
@@ -68,7 +24,7 @@ def find_shards(source: Path | str) -> list[Shard]:
     """
     path = Path(source)
     if path.is_file() and not path.is_symlink():
-        return [Shard(path, path.name)]
+        return [ParquetInput(path, path.name)]
     meds = need("meds", "ehr")
     data = path / meds.data_subdirectory
     if not data.is_dir() or data.is_symlink():
@@ -81,7 +37,7 @@ def find_shards(source: Path | str) -> list[Shard]:
     found = sorted(_walk(data, path.name, DEPTH), key=lambda one: one.relative_to(data).as_posix())
     if not found:
         raise IngestError("no parquet file, 0 records", where=f"{path.name}/{meds.data_subdirectory}")
-    return [Shard(one, one.relative_to(path).as_posix()) for one in found]
+    return [ParquetInput(one, one.relative_to(path).as_posix()) for one in found]
 
 
 def _walk(folder: Path, shown: str, depth: int) -> Iterator[Path]:

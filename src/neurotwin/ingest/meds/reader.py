@@ -14,9 +14,11 @@ from neurotwin.errors import IngestError
 from neurotwin.ingest.batches import Advance
 from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.meds.files import find_shards
+from neurotwin.ingest.meds.splits import SPLIT, find_splits
 from neurotwin.ingest.meds.table import CodeRoutes, MedsTable
 from neurotwin.ingest.pipeline import ingest
 from neurotwin.ingest.report import IngestReport
+from neurotwin.ingest.sources import shown_source
 
 
 class MedsReader:
@@ -28,6 +30,10 @@ class MedsReader:
 
     kind = "meds"
 
+    def shown(self, source: Path | str) -> str:
+        """See `batches.Reader`."""
+        return shown_source(source)
+
     def tables(self, source: Path | str, mapping: SourceMapping, scratch: Path, advance: Advance) -> list[MedsTable]:
         """See `batches.Reader`."""
         if any(table.file is not None for table in mapping.tables):
@@ -38,8 +44,10 @@ class MedsReader:
             )
         shards = find_shards(source)
         routes = CodeRoutes([table.table or "*" for table in mapping.tables])
+        wanted = any(SPLIT in table.columns for table in mapping.tables)
+        splits = find_splits(source) if wanted else None
         return [
-            MedsTable(shard, number, table, routes, advance)
+            MedsTable(shard, number, table, routes, advance, splits)
             for number, table in enumerate(mapping.tables)
             for shard in shards
         ]

@@ -11,8 +11,9 @@ from neurotwin.ingest.accounting import CODES, OUT_OF_SCOPE, Outcomes, Reason
 from neurotwin.ingest.batches import ROWS, Advance, TextBatch, columns_of
 from neurotwin.ingest.mapping import Table
 from neurotwin.ingest.meds.columns import CODE, MedsColumns, distinct_texts, encoded_text
-from neurotwin.ingest.meds.files import Shard
+from neurotwin.ingest.meds.splits import SubjectSplits
 from neurotwin.ingest.numbers import arrow
+from neurotwin.ingest.parquet import ParquetInput
 
 ROW_VOLUME = 48
 """Bytes of text in a row, about: id, time, code and number."""
@@ -49,15 +50,23 @@ class CodeRoutes:
 class MedsTable:
     """One file for one table of the mapping: a `batches.TextTable`. Lines are the file's rows from 1."""
 
-    def __init__(self, shard: Shard, number: int, table: Table, routes: CodeRoutes, advance: Advance) -> None:
+    def __init__(
+        self,
+        shard: ParquetInput,
+        number: int,
+        table: Table,
+        routes: CodeRoutes,
+        advance: Advance,
+        splits: SubjectSplits | None = None,
+    ) -> None:
         """Opens the file and looks at its columns. Raises IngestError where it is not of MEDS."""
         self.table = number
         self.shown = f"{shard.shown} {table.table}" if len(routes) > 1 else shard.shown
         self.size = 0
         self._shard, self._routes, self._advance = shard, routes, advance
         with shard.opened() as file:
-            self._columns = MedsColumns(file.schema_arrow, columns_of(table), shard.shown)
-            self.volume = file.metadata.num_rows * ROW_VOLUME
+            self._columns = MedsColumns(file.schema_arrow, columns_of(table), shard.shown, splits)
+        self.volume = shard.footer.rows * ROW_VOLUME
 
     @property
     def sha256(self) -> str:
@@ -78,7 +87,7 @@ class MedsTable:
         pa, _ = arrow()
         first = 1
         with self._shard.opened(self._columns.texts) as file:
-            for batch in file.iter_batches(ROWS, columns=self._columns.read, use_threads=False):
+            for batch in self._shard.batches(file, self._columns.read, ROWS):
                 lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
                 first += batch.num_rows
                 table, fault = self._routes.route(batch.column(CODE))
@@ -88,6 +97,4 @@ class MedsTable:
                 if len(lines):
                     yield TextBatch(lines, self._columns.columns(batch), fault)
                 self._advance(len(own) * ROW_VOLUME)
-            if first != file.metadata.num_rows + 1:
-                raise pa.ArrowInvalid("rows are missing")
         self.size = self._shard.size

@@ -47,17 +47,25 @@ class CellsByName(dict[str, str]):
 
 
 class NonmemColumns:
-    """Gives the cells of a row by the names of a mapping's columns."""
+    """Gives the cells of a row by the names of a mapping's columns.
+
+    Attributes:
+        names: the mapping's columns.
+        place: positions from 0 of the file's columns, by their names in capitals.
+        subject_name, subject_name_given: the column of subjects, in capitals and as the mapping writes it.
+        date: the column of dates, None where there is none.
+        missing: texts that stand for nothing.
+    """
 
     def __init__(self, table: Table, header: NonmemHeader, names: Sequence[str], shown: str) -> None:
         """Raises IngestError where a column is missing, or times and dates do not fit the mapping."""
         self.names = tuple(names)
         self._table, self._shown = table, shown
-        self._subject = table.subject.upper()
-        self._missing = frozenset((".", *table.missing))
-        self._place = {name.upper() or f" {at}": at for at, name in enumerate(header.names)}
+        self.subject_name, self.subject_name_given = table.subject.upper(), table.subject
+        self.missing = frozenset((".", *table.missing))
+        self.place = {name.upper() or f" {at}": at for at, name in enumerate(header.names)}
         self._formats = () if table.time is None else table.time.formats
-        self._date = next((name for name in DATES if name in self._place), None)
+        self.date = next((name for name in DATES if name in self.place), None)
         for name in self.names:
             derived = name in SOURCES or name in TIMES
             if name in SOURCES and name in header.names:
@@ -66,7 +74,7 @@ class NonmemColumns:
                     where=shown,
                     remedy="rename the file's column",
                 )
-            if not derived and name.upper() not in self._place:
+            if not derived and name.upper() not in self.place:
                 raise IngestError(
                     f"no column {name!r}{nearest(name, [*header.names, *SOURCES, 'time'])}",
                     where=shown,
@@ -78,15 +86,15 @@ class NonmemColumns:
 
     def _check_times(self) -> None:
         where, timed = self._shown, any(name in TIMES for name in self.names)
-        if timed and "TIME" not in self._place:
+        if timed and "TIME" not in self.place:
             raise IngestError("no column 'TIME'", where=where, expected="the time of each row")
-        if timed and self._date and not self._formats:
+        if timed and self.date and not self._formats:
             raise IngestError(
-                f"times with a date in {self._date}, read as numbers",
+                f"times with a date in {self.date}, read as numbers",
                 where=where,
                 expected='a format in the mapping, as in time: {column: time, format: "%Y-%m-%d %H:%M"}',
             )
-        if timed and self._formats and not self._date:
+        if timed and self._formats and not self.date:
             raise IngestError("a date format, and no column of dates", where=where, expected=f"{' or '.join(DATES)}")
 
     def _of_doses(self) -> frozenset[str]:
@@ -101,7 +109,12 @@ class NonmemColumns:
     def position(self, name: str) -> int:
         """Position from 1 of the column from which a column comes; 0 where there is none."""
         source = "TIME" if name in TIMES else SOURCES.get(name, name.upper())
-        return self._place.get(source, -1) + 1
+        return self.place.get(source, -1) + 1
+
+    @property
+    def dated(self) -> bool:
+        """Whether times have a date."""
+        return self.date is not None
 
     @property
     def used(self) -> set[int]:
@@ -110,12 +123,12 @@ class NonmemColumns:
 
     def row(self, fields: Sequence[str]) -> CellsByName:
         """The fields of a line by the names of their columns."""
-        missing = self._missing
-        return CellsByName(zip(self._place, ["" if field in missing else field for field in fields], strict=True))
+        missing = self.missing
+        return CellsByName(zip(self.place, ["" if field in missing else field for field in fields], strict=True))
 
     def subject(self, row: CellsByName) -> str:
         """The subject's id."""
-        return whole_id(row[self._subject])
+        return whole_id(row[self.subject_name])
 
     def cells(self, row: CellsByName, event: Event) -> list[str]:
         """The cells of a row.
@@ -155,7 +168,7 @@ class NonmemColumns:
 
     def _time(self, row: CellsByName, offset: Decimal | None) -> str:
         time = with_e(row["TIME"])
-        if self._date is None:
+        if self.date is None:
             if ":" in time:
                 raise IngestError(
                     "clock times in TIME",
@@ -163,7 +176,7 @@ class NonmemColumns:
                     expected="numbers, or a column of dates and a format in the mapping",
                 )
             return time if offset is None else self._shifted(time, offset)
-        moment = f"{row[self._date]} {time}".strip() if time else ""
+        moment = f"{row[self.date]} {time}".strip() if time else ""
         return moment if offset is None else self._moved(moment, offset)
 
     def _shifted(self, time: str, offset: Decimal) -> str:

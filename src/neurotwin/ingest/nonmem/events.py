@@ -89,14 +89,22 @@ class Event:
 class Interpreter:
     """Reads the rows of one file in their order, and remembers which subjects were dosed or reset.
 
-    ``cell`` of `read` gives the text of a column by its name in capitals, "" where the file has none.
+    ``cell`` of `read` gives the text of a column by its name in capitals, "" where the file has none. ``observed`` is
+    the column that tells what was observed; ``any_reset`` whether a subject was reset,
+    ``additional`` how many doses rows stand for besides their own.
     """
 
     def __init__(self, options: NonmemOptions, observed: str | None, decimal: str) -> None:
         """``observed`` is the column that tells what was observed, None where there is none."""
-        self._options, self._observed, self._decimal = options, observed, decimal
+        self._options, self.observed, self._decimal = options, observed, decimal
+        self.any_reset, self.additional = False, 0
         self._state: dict[str, int] = {}
         self._last: dict[str, Moment] = {}
+
+    @property
+    def limited(self) -> bool:
+        """Whether a column tells which observations are limits."""
+        return self._options.below is not None
 
     def read(self, subject: str, cell: Callable[[str], str]) -> Event:
         """What a row says."""
@@ -113,6 +121,10 @@ class Interpreter:
         event.after_dose = self._last.get(subject) == now
         return event
 
+    def is_after_dose(self, subject: str, cell: Callable[[str], str]) -> bool:
+        """Whether the subject's last dose, if there was one, has the time of a row that is not `read`."""
+        return subject in self._last and self._last[subject] == self._moment(cell)
+
     def _moment(self, cell: Callable[[str], str]) -> Moment:
         """What tells whether two rows have one time."""
         try:
@@ -126,6 +138,7 @@ class Interpreter:
         if kind is None:
             kind = Decimal(1 if amount else 0)
         if kind in (3, 4):
+            self.any_reset = True
             self._state[subject] = self._state.get(subject, 0) | _RESET
         if kind not in (0, 1, 2, 3, 4):
             return Event(CODES[Reason.ROW_UNREADABLE])
@@ -146,7 +159,7 @@ class Interpreter:
             value = f"{'<' if side > 0 else '>'}{limit or value}" if limit or value else ""
         elif missing:
             return Event(OUT_OF_SCOPE)
-        return Event(code=OBSERVATION if self._observed is None else whole(cell(self._observed)), value=value)
+        return Event(code=OBSERVATION if self.observed is None else whole(cell(self.observed)), value=value)
 
     def _dose(self, subject: str, amount: Decimal | None, cell: Callable[[str], str]) -> Event:
         rate, interval = self._number(cell("RATE")), self._number(cell("II"))
@@ -165,6 +178,7 @@ class Interpreter:
             if not interval or interval < 0 or not 0 < more <= MOST_DOSES or more != int(more):
                 return Event(CODES[Reason.ADDITIONAL_DOSES])
             offsets += [interval * count for count in range(1, int(more) + 1)]
+        self.additional += len(offsets)
         return Event(code=DOSE, amount=amount, rate=rate or None, offsets=offsets)
 
     def _number(self, text: str) -> Decimal | None:

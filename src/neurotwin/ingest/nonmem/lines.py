@@ -18,6 +18,7 @@ MAX_LINE = 1 << 20
 PREFACE = 100
 """Lines before the header at most."""
 _MARKS = "#@;$"
+_COMMENTS = frozenset(_MARKS)
 _COMMENT = re.compile(r"[#@;$]|[Cc][ ,\t]|TABLE\b")
 
 
@@ -40,6 +41,11 @@ def read_lines(path: Path, encoding: str, shown: str) -> Iterator[tuple[int, str
                 raise _not_text("bytes that do not decode", shown, number + 1, encoding) from None
             if "\0" in text:
                 raise _not_text("a NUL byte, so this is not text", shown, number + 1, encoding)
+            if "\r" not in text and text.endswith("\n"):
+                number += 1
+                if not text.isspace():
+                    yield number, text[:-1], size
+                continue
             for line in text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n"):
                 number += 1
                 if line.strip():
@@ -72,9 +78,14 @@ class NonmemHeader:
     def is_comment(self, line: str) -> bool:
         """Whether a line behind the header is a comment: IGNORE=#, IGNORE=@, IGNORE=C, or a header that comes again."""
         start = line.lstrip()
-        if start[0] in _MARKS or start.startswith("TABLE") or start.strip() == self.text:
+        if starts_like_comment(start) or start.strip() == self.text:
             return True
         return self.names[0].upper() == "C" and re.match(r"[Cc][ ,;\t]", start) is not None
+
+
+def starts_like_comment(text: str) -> bool:
+    """Whether a text begins as a comment behind the header does."""
+    return text[:1] in _COMMENTS or text.startswith("TABLE")
 
 
 def split_fields(line: str, delimiter: str) -> Sequence[str] | Reason:

@@ -13,7 +13,7 @@ from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.nonmem.table import AdditionalDoses, NonmemTable
 from neurotwin.ingest.pipeline import ingest
 from neurotwin.ingest.report import IngestReport
-from neurotwin.ingest.sources import find_files
+from neurotwin.ingest.sources import find_files, shown_source
 
 
 class NonmemReader:
@@ -24,6 +24,10 @@ class NonmemReader:
 
     kind = "nonmem"
 
+    def shown(self, source: Path | str) -> str:
+        """See `batches.Reader`."""
+        return shown_source(source)
+
     def tables(self, source: Path | str, mapping: SourceMapping, scratch: Path, advance: Advance) -> list[NonmemTable]:
         """See `batches.Reader`."""
         found: list[NonmemTable] = []
@@ -31,7 +35,7 @@ class NonmemReader:
             table = mapping.tables[one.table]
             found.append(NonmemTable(one.path, one.table, table, one.shown, advance))
             if table.treatments and {"ADDL", "SS"} & {name.upper() for name in found[-1].header.names}:
-                found.append(AdditionalDoses(one.path, one.table, table, one.shown, advance))
+                found.append(AdditionalDoses(found[-1], one.path, table))
         return found
 
 

@@ -11,7 +11,8 @@ from neurotwin.errors import IngestError
 from neurotwin.extras import need
 from neurotwin.ingest.batches import Advance, TextBatch
 from neurotwin.ingest.mapping import Table
-from neurotwin.ingest.omop.raw import CELL, RawTable, hash_file, rows_of
+from neurotwin.ingest.omop.raw import CELL, RawTable, rows_of
+from neurotwin.ingest.sources import hash_file
 
 MAGIC = b"DUCK"
 _SETTINGS = {

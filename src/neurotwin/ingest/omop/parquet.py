@@ -7,13 +7,10 @@ from typing import Any
 import numpy as np
 
 from neurotwin.errors import IngestError
-from neurotwin.extras import need
 from neurotwin.ingest.batches import Advance, TextBatch, Texts
 from neurotwin.ingest.numbers import arrow
-from neurotwin.ingest.omop.raw import CELL, hash_file, rows_of
-
-MAX_CHUNK = 2 << 30
-"""Bytes that a column of a row group may unpack to: it is what memory must hold."""
+from neurotwin.ingest.omop.raw import CELL, rows_of
+from neurotwin.ingest.parquet import ParquetInput
 
 
 class ParquetTable:
@@ -23,19 +20,12 @@ class ParquetTable:
         self.path, self.shown = path, shown
         if not path.is_file():
             raise IngestError("no regular file here", where=shown, expected="a parquet file")
-        with self._open() as file:
+        self._input = ParquetInput(path, shown)
+        with self._input.opened() as file:
             self._physical = self._columns(file)
-            self._rows, self._chunks = file.metadata.num_rows, _largest_chunk(file.metadata)
         if not self._physical:
             raise IngestError("a table without columns, 0 records", where=shown, expected="columns and rows")
-        self.volume = self._rows * len(self._physical) * CELL
-        self.sha256, self.size = hash_file(path)
-
-    def _open(self) -> Any:
-        try:
-            return need("pyarrow.parquet", "simulate").ParquetFile(self.path, memory_map=False, pre_buffer=False)
-        except _errors():
-            raise self._broken() from None
+        self.volume = self._input.footer.rows * len(self._physical) * CELL
 
     def _columns(self, file: Any) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -48,11 +38,6 @@ class ParquetTable:
             found[key] = name
         return found
 
-    def _broken(self) -> IngestError:
-        return IngestError(
-            "the file cannot be read", where=self.shown, expected="a whole parquet file", remedy="write it again"
-        )
-
     @property
     def names(self) -> tuple[str, ...]:
         """See `omop.raw.RawTable.names`."""
@@ -61,28 +46,24 @@ class ParquetTable:
     def read(self, names: Sequence[str], advance: Advance) -> Iterator[TextBatch]:
         """See `omop.raw.RawTable.read`."""
         physical = [self._physical[one] for one in names]
-        if any(self._chunks.get(one, 0) > MAX_CHUNK for one in physical):
-            raise IngestError(
-                "a row group too large for memory",
-                where=self.shown,
-                expected=f"at most {MAX_CHUNK >> 20} MiB in a column of a row group",
-                remedy="write the file with smaller row groups",
-            )
-        line, share = 1, self.volume // max(1, self._rows)
-        with self._open() as file:
-            batches = file.iter_batches(rows_of(len(physical)), columns=physical, use_threads=False)
-            while True:
-                try:
-                    batch = next(batches, None)
-                    if batch is None:
-                        return
-                    cells = {one: as_text(batch.column(name)) for one, name in zip(names, physical, strict=True)}
-                except _errors():
-                    raise self._broken() from None
+        line, share = 1, self.volume // max(1, self._input.footer.rows)
+        with self._input.opened() as file:
+            for batch in self._input.batches(file, physical, rows_of(len(physical))):
+                cells = {one: as_text(batch.column(name)) for one, name in zip(names, physical, strict=True)}
                 count = batch.num_rows
                 yield TextBatch(np.arange(line, line + count), cells, np.zeros(count, np.int8))
                 line += count
                 advance(count * share)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the file's bytes."""
+        return self._input.sha256
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._input.size
 
 
 def as_text(column: Any) -> Texts:
@@ -107,19 +88,3 @@ def as_text(column: Any) -> Texts:
         column = column.cast(pa.string())
     column.validate(full=True)
     return column
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    error: type[Exception] = arrow()[0].ArrowException
-    return error, OSError, ValueError
-
-
-def _largest_chunk(metadata: Any) -> dict[str, int]:
-    """By column the bytes that its largest chunk unpacks to."""
-    largest: dict[str, int] = {}
-    for group in range(metadata.num_row_groups):
-        for number in range(metadata.num_columns):
-            chunk = metadata.row_group(group).column(number)
-            name = chunk.path_in_schema
-            largest[name] = max(largest.get(name, 0), chunk.total_uncompressed_size)
-    return largest

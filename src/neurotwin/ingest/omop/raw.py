@@ -4,7 +4,6 @@ Names of columns are those of the data model, in lower case, whatever the source
 """
 
 import csv
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +12,7 @@ from neurotwin.errors import IngestError
 from neurotwin.ingest.batches import CELLS, ROWS, Advance, TextBatch
 from neurotwin.ingest.delimited import MAX_LINE, DelimitedFile
 from neurotwin.ingest.mapping import Table, VisitsTable
+from neurotwin.ingest.sources import hash_file
 
 CELL = 16
 """Bytes of text that a cell is taken to have where a source does not tell."""
@@ -130,12 +130,6 @@ class DelimitedTable:
 def rows_of(columns: int) -> int:
     """How many rows a batch has."""
     return max(1, min(ROWS, CELLS // max(1, columns)))
-
-
-def hash_file(path: Path) -> tuple[str, int]:
-    """SHA-256 and size of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
 
 
 def _first_line(path: Path, encoding: str) -> tuple[str, bool]:

@@ -21,23 +21,25 @@ from neurotwin.ingest.omop.raw import RawSource, RawTable
 from neurotwin.ingest.omop.sql import SQLITE, SqlSource, sqlite_url
 from neurotwin.ingest.pipeline import ingest
 from neurotwin.ingest.report import IngestReport
+from neurotwin.ingest.sources import shown_source
 
 MAY_BE_EMPTY = ("death",)
 """Tables that may have no row: nobody may have died."""
 
 
 class OmopReader:
-    """Reads OMOP tables. ``url`` is a database's; then the source is a mere name for it, without user and password."""
+    """Reads OMOP tables from files or from a database, whose URL is the source and is never shown."""
 
     kind = "omop"
 
-    def __init__(self, url: str | None = None) -> None:
-        self._url = url
+    def shown(self, source: Path | str) -> str:
+        """See `batches.Reader`."""
+        return shown_source(source)
 
     def tables(self, source: Path | str, mapping: SourceMapping, scratch: Path, advance: Advance) -> list["OmopTable"]:
         """See `batches.Reader`."""
         plans = [(table, *cdm_table(table, number)) for number, table in enumerate(mapping.tables)]
-        opened = open_source(self._url or source, scratch)
+        opened = open_source(source, scratch)
         concepts = find_concepts(opened, mapping, plans[0][2])
         persons = find_persons(opened, [(table, cdm.name, schema) for table, cdm, schema in plans])
         tables = []
@@ -47,7 +49,7 @@ class OmopReader:
                 wanted = cdm.name.upper() if table.file is None else table.file
                 raise IngestError(
                     f"no table {wanted}",
-                    where=Path(source).name,
+                    where=self.shown(source),
                     expected="the tables that the mapping names (files: NAME.csv, .tsv, .txt or .parquet)",
                 )
             for raw in found:
@@ -110,7 +112,9 @@ def open_source(source: Path | str, scratch: Path) -> RawSource:
         return FolderSource(path)
     if not path.is_file():
         raise IngestError(
-            "no such folder or file", where=path.name, expected="a folder, a zip archive, a DuckDB file or a URL"
+            "no such folder or file",
+            where=shown_source(source),
+            expected="a folder, a zip archive, a DuckDB file or a URL",
         )
     with path.open("rb") as file:
         start = file.read(len(SQLITE))
@@ -140,7 +144,4 @@ def ingest_omop(
         source: a folder, a zip archive, a DuckDB file (``FILE?schema=NAME``), or the URL of a database.
         mapping, output, key_file, progress: as in `pipeline.ingest`.
     """
-    reader, shown = OmopReader(), source
-    if is_url(source):
-        reader, shown = OmopReader(str(source)), f"{str(source).split(':')[0].split('+')[0]} database"
-    return ingest(reader, shown, mapping, output, key_file=key_file, progress=progress)
+    return ingest(OmopReader(), source, mapping, output, key_file=key_file, progress=progress)

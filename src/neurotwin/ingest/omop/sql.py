@@ -138,6 +138,8 @@ def _engine(url: Any, where: str) -> Any:
     options: dict[str, Any] = {"poolclass": sqlalchemy.pool.NullPool, "hide_parameters": True}
     dialect = url.get_backend_name()
     if dialect == "sqlite":
+        if url.query:
+            raise IngestError("arguments that SQLite does not take", where=where, expected="none but ?schema=NAME")
         options["creator"] = lambda: _sqlite(url.database)
     if dialect == "postgresql":
         options |= {"isolation_level": "REPEATABLE READ", "execution_options": {"postgresql_readonly": True}}

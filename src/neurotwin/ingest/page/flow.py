@@ -40,8 +40,8 @@ def flow(report: Report) -> str:
     ]
     return (
         f'<ol class="flow">{"".join(steps)}</ol><p class="small">The fold comes from a hash of the split key and the '
-        "subject's id, so that adding subjects moves nobody. Unless they are rotated, folds 0 to 2 train, 3 validates "
-        "and 4 tests.</p>"
+        "subject's id, so that adding subjects moves nobody, or from the source where the mapping reads it. Unless "
+        "they are rotated, folds 0 to 2 train, 3 validates and 4 tests.</p>"
     )
 
 

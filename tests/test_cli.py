@@ -106,7 +106,7 @@ def train(cohort_folder, tmp_path):
         ("data.cohort=/nowhere/at/all", "no cohort here; at /nowhere/at/all"),
         ("seed=abc", "seed is 'abc'"),
         ("loss.absolute=-1", "absolute is -1"),
-        ("model=latent_oed", "expected gru | neural_ode"),
+        ("model=latent_oed", "did you mean latent_ode?"),
         ("solver@model.solver=rk5", "did you mean rk4?"),
         ("name=${name}", "name"),
         ("model._target_=os.system", "target 'os.system' is not trusted"),

@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 
 FORMAT = 1
 KIND = "split_conformal_by_patient"
-BASES = ("bin", "channel", "all")
+BASES = ("bin", "channel", "all", "none")
 
 
 def level_position(levels: Array, level: float) -> int | None:
@@ -69,7 +69,8 @@ class Calibration:
         factor: stretch about the median, 1 = leave as it is.
         n_patients: patients behind the factor.
         basis: what the factor rests on, a position in `BASES`: this bin, the whole channel (too few patients in the
-            bin), or all channels (too few in the channel).
+            bin), all channels (too few in the channel), or nothing: of a bernoulli the probability is the answer, and
+            its interval is left as the model says.
         coverage: share covered among test patients, each with the same weight; NaN where not measured.
         n_test: patients behind ``coverage``.
         description: whose data these are.
@@ -92,10 +93,12 @@ class Calibration:
         return horizon_bins(horizon, self.horizons)
 
     def apply(self, forecast: Forecast, horizon: ArrayLike, schema: Schema) -> Forecast:
-        """Stretch the quantiles about the median; medians and draws stay.
+        """Stretch the quantiles about the median, and make of these latent values what is recorded of them; draws and
+        means stay.
 
-        All quantiles of a channel are stretched alike, though only the interval at ``level`` was calibrated. Beyond
-        the last horizon the quantiles are NaN (the median apart) and ``ok`` is False.
+        So no quantile leaves the support of its variable. All quantiles of a channel are stretched alike, though only
+        the interval at ``level`` was calibrated; those of a bernoulli are not. Beyond the last horizon the quantiles
+        are NaN (the median apart) and ``ok`` is False.
 
         Args:
             forecast: quantiles ``[query, obs, quantile]`` in the variables' units.
@@ -202,17 +205,21 @@ _TABLES = ("factor", "n_patients", "basis", "coverage", "n_test")
 def modelled(variable: Variable, value: Array) -> Array:
     """Values on the variable's modelling scale; -inf or NaN where that scale does not reach."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return variable.forward(value)
+        return variable.recorded_as.forward(value)
 
 
 def _stretch(quantiles: Array, middle: int, factor: Array, variable: Variable) -> Array:
-    """Quantiles ``[query, quantile]`` stretched by ``factor[query]`` about the one at ``middle``, which stays exact."""
+    """What is recorded of the quantiles ``[query, quantile]`` stretched by ``factor[query]`` about the one at
+    ``middle``, which stays exact."""
+    head = variable.recorded_as
+    if head.kind == "bernoulli":
+        factor = np.where(np.isnan(factor), np.nan, 1.0)
     scaled = modelled(variable, quantiles)
     centre = scaled[:, middle : middle + 1]
     with np.errstate(invalid="ignore", over="ignore"):
-        stretched = variable.inverse(centre + factor[:, None] * (scaled - centre))
+        stretched = head.inverse(centre + factor[:, None] * (scaled - centre))
     stretched[:, middle] = quantiles[:, middle]
-    return stretched
+    return head.recorded(stretched)
 
 
 def _finite(value: float) -> float | None:

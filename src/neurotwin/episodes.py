@@ -77,6 +77,10 @@ class Episodes:
         ahead = np.where(
             bolus, self.doses.time >= self.cut[self.doses.subject], self.doses.end > clock[self.doses.subject]
         )
+        # What is given after a subject's last question changes no answer, and would only make rows.
+        last = np.full(len(self), -np.inf)
+        np.maximum.at(last, self.queries.subject, self.queries.time)
+        ahead &= self.doses.time <= last[self.doses.subject]
         nothing = Observations.of([], [], [], [])
         return self._timeline(clock, nothing, self.doses.take(ahead), self.queries, max_step)
 
@@ -139,15 +143,18 @@ class Forecast:
 
     Attributes:
         levels: ``[quantile]`` rising probabilities, 0.5 among them.
-        quantiles: ``[query, obs, quantile]``.
+        quantiles: ``[query, obs, quantile]`` of the latent values: those of what is recorded, once it went through each
+            variable's head, as calibration and scoring see to (`neurotwin.heads.Head.recorded`).
         draws: ``[query, obs, draw]`` joint draws (one draw is one possible course of one subject), or None.
         ok: ``[query]`` False where the answer could not be computed.
+        mean: ``[query, obs]`` expected records, of a bernoulli the probability of a 1, or None.
     """
 
     levels: Array
     quantiles: Array
     draws: Array | None = None
     ok: NDArray[np.bool_] | None = None
+    mean: Array | None = None
 
     @property
     def median(self) -> Array:

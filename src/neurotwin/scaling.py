@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurotwin.cohort import Cohort
+from neurotwin.errors import CohortError
 from neurotwin.schema import Schema
 
 Array = NDArray[np.float64]
@@ -45,8 +46,12 @@ class Scaling:
 
     @classmethod
     def fit(cls, cohort: Cohort) -> Self:
-        """Fit to the training part of a cohort."""
+        """Fit to the training part of a cohort.
+
+        Raises CohortError where a variable has values that its head does not record.
+        """
         schema, seen = cohort.schema, cohort.observations
+        _check_records(cohort)
         channels = [seen.value[seen.variable == index] for index in range(len(schema.variables))]
         modelled = [variable.forward(values) for variable, values in zip(schema.variables, channels, strict=True)]
         given = [
@@ -91,6 +96,24 @@ class Scaling:
         expected = (len(schema.variables), len(schema.treatments), len(schema.static_columns))
         if sizes != expected:
             raise ValueError(f"scaling has {sizes} variables, treatments, static columns; the schema has {expected}")
+
+
+def _check_records(cohort: Cohort) -> None:
+    """A value off the grid, or at the end of an open interval, says that the head is not the variable's."""
+    seen = cohort.observations.take(cohort.observations.censor == 0)
+    for index, variable in enumerate(cohort.schema.variables):
+        value, head = seen.value[seen.variable == index], variable.recorded_as
+        wrong = ~head.on_grid(value)
+        if head.transform == "logit":
+            wrong = (value <= head.low) | (value >= head.high)
+        if wrong.any():
+            raise CohortError(
+                f"{int(wrong.sum())} of {len(value)} values of {variable.name} are none that its head records",
+                where="schema",
+                expected=f"{head.kind} from {head.low:g} to {head.high:g}"
+                + (f" in steps of {head.step:g}" if head.step else ""),
+                remedy="declare the head that the variable has, such as bounded",
+            )
 
 
 def _deviation(values: Array) -> float:

@@ -1,13 +1,24 @@
 """What the columns of a cohort mean: variables, treatments and static covariates, with units."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from neurotwin.errors import SchemaError
+from neurotwin.heads import Head
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Unit = Annotated[str, Field(min_length=1, max_length=40)]
@@ -33,20 +44,69 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+IMPLIED: dict[str, dict[str, Any]] = {
+    "student_t": {"degrees_of_freedom": 5.0},
+    "ordinal": {"step": 1.0},
+    "bernoulli": {"support": (0.0, 1.0), "step": 1.0},
+    "count": {"support": (0.0, math.inf), "step": 1.0, "transform": "log", "offset": 1.0},
+}
+"""What a head says of the other fields where they are left out."""
+
+
 class Variable(_Record):
     """A quantity that is observed over time.
 
     ``plausible`` is the range, in ``unit``, outside which a value is not believed. ``transform`` is the scale on
-    which the quantity is modelled: ``log`` means ``ln(x + offset)``.
+    which the quantity is modelled: ``log`` means ``ln(x + offset)``, ``logit`` ``ln((x - low) / (high - x))`` of the
+    ends of ``support``.
+
+    ``head`` tells what is recorded of the quantity (`neurotwin.heads`): ``gaussian`` and ``student_t`` (with
+    ``degrees_of_freedom``) the value itself; ``bounded`` the value, cut off at the ends of ``support``; ``ordinal``
+    that, rounded to a ``step``; ``bernoulli`` 0 or 1; ``count`` whole numbers. What a head implies may be left out
+    (`IMPLIED`), and is refused where it says otherwise.
     """
 
     name: Name
     unit: Unit
     code: str = ""
     plausible: Range = (-math.inf, math.inf)
-    transform: Literal["identity", "log"] = "identity"
+    transform: Literal["identity", "log", "logit"] = "identity"
     offset: float = 0.0
     source: str = ""
+    head: Literal["gaussian", "student_t", "bounded", "ordinal", "bernoulli", "count"] = "gaussian"
+    support: Range = (-math.inf, math.inf)
+    step: float = 0.0
+    degrees_of_freedom: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or not isinstance(content.get("head"), str):
+            return content
+        filled = {**IMPLIED.get(content["head"], {}), **content}
+        return {"plausible": filled["support"], **filled} if "support" in filled else filled
+
+    @model_validator(mode="after")
+    def _check_head(self) -> Self:
+        try:
+            head = self.recorded_as
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        low, high = self.plausible
+        inside = head.low < low and high < head.high if head.transform == "logit" else low >= head.low
+        if not inside or high > head.high:
+            raise ValueError(f"plausible range of {self.name} must lie inside its support ({head.low}, {head.high})")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _spare(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the fields of heads where they say nothing: so a cohort of before heads keeps its hash."""
+        content: dict[str, Any] = handler(self)
+        if self.head == "gaussian" and self.transform != "logit":
+            del content["head"], content["support"], content["step"]
+        if self.degrees_of_freedom is None:
+            del content["degrees_of_freedom"]
+        return content
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -59,13 +119,27 @@ class Variable(_Record):
             )
         return self
 
+    @property
+    def recorded_as(self) -> Head:
+        """What is recorded of the quantity, as numbers and functions."""
+        low, high = self.support
+        return Head(
+            kind=self.head,
+            transform=self.transform,
+            offset=self.offset,
+            low=low,
+            high=high,
+            step=self.step,
+            degrees_of_freedom=math.inf if self.degrees_of_freedom is None else self.degrees_of_freedom,
+        )
+
     def forward(self, value: FloatArray) -> FloatArray:
         """Natural unit to modelling scale."""
-        return np.log(value + self.offset) if self.transform == "log" else value
+        return self.recorded_as.forward(value)
 
     def inverse(self, value: FloatArray) -> FloatArray:
         """Modelling scale to natural unit."""
-        return np.exp(value) - self.offset if self.transform == "log" else value
+        return self.recorded_as.inverse(value)
 
 
 class Treatment(_Record):

@@ -305,13 +305,36 @@ def test_failures_are_still_counted_after_a_resume(batch):
 
 
 def test_the_absolute_loss_counts_exact_values_only(batch):
+    from toys import toy_model
+
     from neurotwin.models import Prediction
 
     prediction = Prediction(torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2), None)
-    value, mask = torch.tensor([[[3.0, -2.0]]]), torch.ones(1, 1, 2)
+    scaler = toy_model(toy_cohort(20)).scaler
+    value, mask = scaler.natural(torch.tensor([[[3.0, -2.0]]])), torch.ones(1, 1, 2)
     censor = torch.tensor([[[0.0, 1.0]]])
-    plain, weighted = (JointGaussian(weight)(prediction, value, mask, censor) for weight in (0.0, 0.5))
+    plain, weighted = (JointGaussian(weight)(prediction, value, mask, censor, scaler) for weight in (0.0, 0.5))
     torch.testing.assert_close(weighted - plain, torch.tensor([1.5]))
+
+
+def test_the_absolute_loss_stops_at_the_ends_of_a_scale_and_spares_bernoulli():
+    """Of what lies beyond the end of a scale only the end counts; a 0 or 1 asks for no certain median."""
+    from head_cases import NAMES, SCHEMA, make_cohort
+
+    from neurotwin.models import Prediction
+    from neurotwin.models.scaler import Scaler
+    from neurotwin.scaling import Scaling
+
+    scaler, n = Scaler(SCHEMA, Scaling.fit(make_cohort())), len(NAMES)
+    prediction = Prediction(torch.full((1, 1, n, 1), 40.0), torch.ones(1, 1, n), None)
+    value = torch.tensor([one.plausible[1] if one.head == "ordinal" else 1.0 for one in SCHEMA.variables]).view(1, 1, n)
+    value[..., NAMES.index("fraction")] = 0.5
+    for name, expected in (("stage", 0.0), ("score", 0.0), ("sign", 0.0), ("level", None)):
+        mask = torch.zeros(1, 1, n)
+        mask[..., NAMES.index(name)] = 1
+        asked = (prediction, value, mask, torch.zeros(1, 1, n), scaler)
+        added = float(JointGaussian(1.0)(*asked) - JointGaussian()(*asked))
+        assert added == pytest.approx(expected, abs=1e-4) if expected is not None else added > 30
 
 
 def test_the_learning_rate_rises_then_falls():

@@ -11,6 +11,13 @@ from neurotwin.pages import markup
 from neurotwin.pages.markup import key, table, text, unit_text
 
 _COLUMNS = (("mae", "MAE"), ("rmse", "RMSE"), ("crps", "CRPS"), ("width", "width"), ("coverage", "inside"))
+_BINARY_COLUMNS = (
+    ("mae", "MAE"),
+    ("brier", "Brier"),
+    ("log_score", "log score"),
+    ("auc", "AUC"),
+    ("coverage", "inside"),
+)
 _PREDICTOR_MARKS = ("dot", "square", "triangle")
 _BASIS = {
     "simulated-only": "The model learned from a simulator: this compares simulated plans.",
@@ -56,22 +63,24 @@ def metrics(task: Task, variable: str, scale: Scale) -> str:
     """The table over all horizons, and the one by horizon folded away."""
     report = task.evaluation
     rows = [one for one in report.scores if (one.variable, one.scale) == (variable, scale)]
-    head = ["predictor", "subjects", "values", *(heading for _, heading in _COLUMNS)]
+    columns = _BINARY_COLUMNS if any("brier" in row.metrics for row in rows) else _COLUMNS
+    head = ["predictor", "subjects", "values", *(heading for _, heading in columns)]
     head += [f"MAE less {text(task.label(one))}" for one in report.baselines]
     unit = unit_text(rows[0].unit)
     caption = f"{name_of(rows[0])}, in {unit}" if unit else name_of(rows[0])
-    whole = [(row.predictor == task.main, _cells(task, row, "")) for row in rows if row.horizon is None]
+    keys = [metric for metric, _ in columns]
+    whole = [(row.predictor == task.main, _cells(task, row, "", keys)) for row in rows if row.horizon is None]
     bins = sorted((row for row in rows if row.horizon), key=lambda row: (row.horizon or (0, None))[0])
     labelled = [
-        (row.predictor == task.main, _cells(task, row, f"{report.horizon_label(row.horizon)}: ")) for row in bins
+        (row.predictor == task.main, _cells(task, row, f"{report.horizon_label(row.horizon)}: ", keys)) for row in bins
     ]
     folded = f"<details><summary>{caption}: by horizon</summary>{table(caption, head, labelled)}</details>"
     return table(caption, head, whole) + (folded if len(report.horizons) > 1 else "")
 
 
-def _cells(task: Task, score: Score, prefix: str) -> list[str]:
+def _cells(task: Task, score: Score, prefix: str, keys: list[str]) -> list[str]:
     cells = [text(prefix + task.label(score.predictor)), f"{score.n_subjects:,}", f"{score.n_targets:,}"]
-    for metric, _ in _COLUMNS:
+    for metric in keys:
         estimate = score.metrics[metric].pooled if metric in score.metrics else Estimate(value=None)
         shown = estimate if metric == "mae" else Estimate(value=estimate.value)
         cells.append(percent(shown) if metric == "coverage" else number(shown))

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from neurotwin.evaluation.metrics import Ranking
+
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
@@ -24,6 +26,29 @@ def bootstrap_sums(columns: Array, *, n_bootstrap: int, seed: int) -> Array:
     """
     parts = [columns.sum(axis=0)[None]]
     parts += [weight @ columns for weight in _resamples(len(columns), n_bootstrap, seed)]
+    return np.concatenate(parts)
+
+
+def bootstrap_auc(
+    subject: NDArray[np.int64], truth: Array, prediction: Array, n_subjects: int, *, n_bootstrap: int, seed: int
+) -> Array:
+    """AUC of measurements ``[n]``, over all patients and then in each replicate; the resamples are those of
+    `bootstrap_sums` with the same seed.
+
+    Returns:
+        ``[1 + n_bootstrap, 2]``: pooled over measurements, and with each patient weighing the same.
+    """
+    ranking = Ranking.of(truth, prediction)
+    share = 1 / np.bincount(subject, minlength=n_subjects)[subject]
+
+    def both(drawn: Array) -> Array:
+        weight = drawn[:, subject]
+        return np.stack([ranking.auc(weight), ranking.auc(weight * share)], axis=1)
+
+    parts = [both(np.ones((1, n_subjects)))]
+    for drawn in _resamples(n_subjects, n_bootstrap, seed):
+        pieces = max(1, -(-len(drawn) * len(subject) // _CHUNK))
+        parts += [both(piece) for piece in np.array_split(drawn, pieces) if len(piece)]
     return np.concatenate(parts)
 
 

@@ -7,6 +7,10 @@ the unseen patient the rest, at infinity. For a new patient exchangeable with th
 then covered with probability of at least ``level``. Sources: Lee, Barber & Willett 2023, Distribution-free inference
 with hierarchical data, arXiv:2306.06342 (the weights); Kivaranovic, Johnson & Leeb 2020, Adaptive, distribution-free
 prediction intervals for deep networks, AISTATS (the score).
+
+Where a record stands for an interval of latent values (a score that was rounded, the end of a scale), the distance is
+that to the interval's nearer end: the stretched quantiles, once recorded, cover just those records whose score is not
+above the factor.
 """
 
 from collections.abc import Sequence
@@ -77,16 +81,22 @@ def fit_calibration(
             f"min_patients {min_patients}", where="fit_calibration", expected=f"{least} or more at {level}"
         )
     scores = _scores(forecast, targets, episodes, edges, level)
-    if scores.n_patients < least:
+    variables = episodes.schema.variables
+    shape = (len(edges), len(variables))
+    factor, n_patients, basis = np.empty(shape), np.empty(shape, np.int64), np.empty(shape, np.int8)
+    # Of a bernoulli the probability is the answer: its quantiles are 0 and 1, and no stretch makes them better.
+    spared = [index for index, variable in enumerate(variables) if variable.recorded_as.kind == "bernoulli"]
+    scores = scores.take(~np.isin(scores.channel, spared))
+    if len(spared) < len(variables) and scores.n_patients < least:
         raise CohortError(
             f"{scores.n_patients} calibration patients with measurements",
             where="fit_calibration",
             expected=f"{least} or more at level {level}",
         )
-    variables = episodes.schema.variables
-    shape = (len(edges), len(variables))
-    factor, n_patients, basis = np.empty(shape), np.empty(shape, np.int64), np.empty(shape, np.int8)
     for cell in np.ndindex(*shape):
+        if cell[1] in spared:
+            factor[cell], n_patients[cell], basis[cell] = 1.0, 0, BASES.index("none")
+            continue
         basis[cell], pool = _pool(scores, cell[0], cell[1], min_patients)
         factor[cell], n_patients[cell] = _factor(pool, level), pool.n_patients
     if not np.isfinite(factor).all():
@@ -146,7 +156,8 @@ def calibrated(predict: Predict, calibration: Calibration) -> Predict:
 def describe_basis(calibration: Calibration) -> str:
     """One line that tells how many factors rest on their own bin, on their channel, and on all channels."""
     count = np.bincount(calibration.basis.reshape(-1), minlength=len(BASES))
-    return ", ".join(f"{number} from {name}" for name, number in zip(BASES, count, strict=True))
+    told = [f"{number} from {name}" for name, number in zip(BASES[:3], count, strict=False)]
+    return ", ".join([*told, f"{count[3]} not calibrated"] if count[3] else told)
 
 
 def check_level(level: float) -> int:
@@ -172,8 +183,9 @@ def _scores(forecast: Forecast, targets: Targets, episodes: Episodes, edges: Arr
         rows = np.flatnonzero(targets.variable == index)
         quantiles = modelled(variable, forecast.quantiles[targets.query[rows], index])
         middle = modelled(variable, forecast.median[targets.query[rows], index])
-        truth = modelled(variable, targets.value[rows])
-        score[rows] = _score(truth, quantiles[:, ends[0]], middle, quantiles[:, ends[1]])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cell = variable.recorded_as.cell(targets.value[rows])
+        score[rows] = _score(np.clip(middle, *cell), quantiles[:, ends[0]], middle, quantiles[:, ends[1]])
     usable = ~np.isnan(score) & (targets.censor == 0) & (bins >= 0)
     if forecast.ok is not None:
         usable &= forecast.ok[targets.query]
@@ -196,7 +208,7 @@ def _pool(scores: _Scores, row: int, column: int, min_patients: int) -> tuple[in
         pool = scores.take(chosen)
         if pool.n_patients >= min_patients:
             return basis, pool
-    return len(BASES) - 1, scores
+    return BASES.index("all"), scores
 
 
 def _factor(scores: _Scores, level: float) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurotwin.evaluation.bootstrap import bootstrap_sums, percentile_interval
+from neurotwin.evaluation.bootstrap import bootstrap_auc, bootstrap_sums, percentile_interval
 from neurotwin.evaluation.results import Estimate, Metric
 
 Array = NDArray[np.float64]
@@ -24,6 +24,8 @@ class Ledger:
         self._subject, self._n_subjects = subject, n_subjects
         self._columns: list[Array] = []
         self._entries: list[tuple[int, int]] = []  # first column of the sums, first column of the counts
+        self._rankings: dict[int, tuple[NDArray[np.int64], Array, Array]] = {}  # by entry: subject, truth, prediction
+        self._areas: dict[int, Array] = {}
         self._used: Mask | None = None
         self._counted = 0
         self._sums = np.zeros((0, 0))
@@ -41,9 +43,17 @@ class Ledger:
         self._columns += [total, np.divide(total, count, out=np.zeros(n), where=count > 0)]
         return len(self._entries) - 1
 
+    def enter_auc(self, truth: Array, probability: Array, used: Mask) -> int:
+        """Ask for the AUC of ``probability [target]`` over the used measurements; returns the number of the entry."""
+        entry = self.enter(truth, used)
+        self._rankings[entry] = self._subject[used].astype(np.int64), truth[used], probability[used]
+        return entry
+
     def settle(self, *, n_bootstrap: int, seed: int) -> None:
         """Resample everything that was entered."""
         self._sums = bootstrap_sums(np.stack(self._columns, axis=1), n_bootstrap=n_bootstrap, seed=seed)
+        for entry, ranked in self._rankings.items():
+            self._areas[entry] = bootstrap_auc(*ranked, self._n_subjects, n_bootstrap=n_bootstrap, seed=seed)
 
     def metric(self, entry: int, minus: int | None = None, *, root: bool = False) -> Metric:
         """An entry, or its difference from another; ``root`` takes the square root of the means first.
@@ -61,6 +71,8 @@ class Ledger:
 
     def _read(self, entry: int, root: bool) -> Array:
         """``[1 + replicate, 2]``: pooled and with equal patients; NaN where a replicate drew nobody."""
+        if entry in self._areas:
+            return self._areas[entry]
         first, counted = self._entries[entry]
         total, count = self._sums[:, first : first + 2], self._sums[:, counted : counted + 2]
         values = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

@@ -6,7 +6,7 @@ same weight. The questions that they are fitted on are the ones that they are ju
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,10 @@ from neurotwin.cohort import Cohort
 from neurotwin.episodes import Episodes, Forecast, make_episodes
 from neurotwin.errors import CohortError, ConfigError
 from neurotwin.evaluation.cuts import random_cuts
+from neurotwin.evaluation.residuals import LEVELS, Residuals, by_elapsed, centred, check_levels, to_modelled, to_units
 from neurotwin.evaluation.weights import equal_weights, weighted_quantile
-from neurotwin.schema import Schema
 
 Array = NDArray[np.float64]
-
-LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class PopulationMean:
             ConfigError: levels do not rise between 0 and 1, or lack 0.5.
             CohortError: a variable has no value.
         """
-        checked = _check_levels(levels)
+        checked = check_levels(levels)
         means, spread = [], []
         for index, variable in enumerate(cohort.schema.variables):
             seen = cohort.observations.take((cohort.observations.variable == index) & (cohort.observations.censor == 0))
@@ -61,9 +59,11 @@ class PopulationMean:
 
     def __call__(self, episodes: Episodes) -> Forecast:
         """The same quantiles at every query, the mean in the place of the median."""
-        about_mean = self.mean[:, None] + _centred(self.spread - self.mean[:, None], self.levels)
+        about_mean = self.mean[:, None] + centred(self.spread - self.mean[:, None], self.levels)
         scaled = np.repeat(about_mean[None], len(episodes.queries), axis=0)
-        return Forecast(self.levels, _to_units(scaled, episodes.schema))
+        told = [variable.recorded_as.kind == "bernoulli" for variable in episodes.schema.variables]
+        mean = np.broadcast_to(np.where(told, self.mean, np.nan), scaled.shape[:2])
+        return Forecast(self.levels, to_units(scaled, episodes.schema), mean=mean if any(told) else None)
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,13 @@ class Locf:
         population: answers for variables that were never measured.
         edges: ``[obs, bin - 1]`` inner edges of the bins of time since the last value.
         residual: ``[obs, bin, quantile]`` quantiles of later minus last value on the modelling scale, 0 at 0.5.
+        rate: ``[obs, bin, 2]`` of a bernoulli variable the share of ones after a 0 and after a 1, else NaN.
     """
 
     population: PopulationMean
     edges: Array
     residual: Array
+    rate: Array
 
     @classmethod
     def fit(
@@ -97,61 +99,86 @@ class Locf:
             raise ConfigError(f"n_bins {n_bins}, n_cuts {n_cuts}", where="Locf.fit", expected="1 or more")
         population = PopulationMean.fit(cohort, levels=levels)
         changes = [_changes(cohort, random_cuts(cohort, min_visits=1, seed=seed + turn)) for turn in range(n_cuts)]
-        together = _Changes(*(np.concatenate(column) for column in zip(*changes, strict=True)))
+        together = Residuals(*(np.concatenate(column) for column in zip(*changes, strict=True)))
         fitted = [
-            _by_elapsed(together.of(index), population.levels, n_bins, variable.name)
+            by_elapsed(together.of(index), population.levels, n_bins, variable.name)
             for index, variable in enumerate(cohort.schema.variables)
         ]
-        return cls(population, np.stack([edges for edges, _ in fitted]), np.stack([rows for _, rows in fitted]))
+        edges = np.stack([edges for edges, _ in fitted])
+        rate = _rates(cohort, edges, [random_cuts(cohort, min_visits=1, seed=seed + turn) for turn in range(n_cuts)])
+        return cls(population, edges, np.stack([rows for _, rows in fitted]), rate)
 
     def __call__(self, episodes: Episodes) -> Forecast:
         """Quantiles about the last value."""
         levels, subject = self.population.levels, episodes.queries.subject
-        value, when = _last(episodes)
-        last = _to_modelled(value, episodes.schema)[subject]
+        value, when = last_values(episodes)
+        last = to_modelled(value, episodes.schema)[subject]
         elapsed = episodes.queries.time[:, None] - when[subject]
-        scaled = np.empty((*last.shape, len(levels)))
-        for index in range(last.shape[1]):
+        scaled, mean = np.empty((*last.shape, len(levels))), np.full(last.shape, np.nan)
+        for index, variable in enumerate(episodes.schema.variables):
             bins = np.searchsorted(self.edges[index], elapsed[:, index], side="left")
             scaled[:, index] = last[:, index, None] + self.residual[index][bins]
+            if variable.recorded_as.kind == "bernoulli":
+                after = self.rate[index][bins, (last[:, index] > 0.5).astype(np.int64)]
+                mean[:, index] = np.where(np.isnan(last[:, index]), self.population.mean[index], after)
         unknown = np.isnan(last)
         scaled[unknown] = np.broadcast_to(self.population.spread, scaled.shape)[unknown]
-        quantiles = _to_units(scaled, episodes.schema)
+        quantiles = to_units(scaled, episodes.schema)
         # The last value itself, not what a logarithm and its inverse leave of it.
         centre = int(np.argmin(np.abs(levels - 0.5)))
         quantiles[:, :, centre] = np.where(unknown, quantiles[:, :, centre], value[subject])
-        return Forecast(levels, quantiles)
+        return Forecast(levels, quantiles, mean=None if np.isnan(mean).all() else mean)
 
 
-class _Changes(NamedTuple):
-    """Later minus last value, one row per later measurement."""
+def _rates(cohort: Cohort, edges: Array, cuts: Sequence[Array]) -> Array:
+    """``[obs, bin, 2]`` share of ones by last value, each patient with the same weight; one patient more is taken to
+    have had both outcomes alike, so that nothing is impossible. NaN of what is no bernoulli."""
+    rates = np.full((len(edges), edges.shape[1] + 1, 2), np.nan)
+    binary = [i for i, one in enumerate(cohort.schema.variables) if one.recorded_as.kind == "bernoulli"]
+    if not binary:
+        return rates
+    rows = [_pairs(cohort, cut) for cut in cuts]
+    subject, variable, elapsed, last, later = (np.concatenate(column) for column in zip(*rows, strict=True))
+    for index in binary:
+        bins = np.searchsorted(edges[index], elapsed, side="left")
+        for number, before in np.ndindex(*rates.shape[1:]):
+            chosen = (variable == index) & (bins == number) & ((last > 0.5) == (before == 1))
+            weight = equal_weights(subject[chosen])
+            n_patients = len(np.unique(subject[chosen]))
+            share = float((weight * later[chosen]).sum() / weight.sum()) if n_patients else 0.5
+            rates[index, number, before] = (share * n_patients + 0.5) / (n_patients + 1)
+    return rates
 
-    subject: NDArray[np.int64]
-    variable: NDArray[np.int64]
-    elapsed: Array
-    change: Array
 
-    def of(self, index: int) -> "_Changes":
-        return _Changes(*(column[self.variable == index] for column in self))
-
-
-def _changes(cohort: Cohort, cuts: Array) -> _Changes:
+def _pairs(cohort: Cohort, cuts: Array) -> tuple[NDArray[Any], ...]:
+    """Subject, variable, time between, last and later value, one row per later measurement."""
     episodes, targets, kept = make_episodes(cohort, cuts, min_visits=1)
-    value, when = _last(episodes)
-    last = _to_modelled(value, episodes.schema)
+    value, when = last_values(episodes)
+    subject = episodes.queries.subject[targets.query]
+    last = value[subject, targets.variable]
+    elapsed = episodes.queries.time[targets.query] - when[subject, targets.variable]
+    rows = kept[subject], targets.variable.astype(np.int64), elapsed, last, targets.value
+    known = np.isfinite(last) & (targets.censor == 0)
+    return tuple(column[known] for column in rows)
+
+
+def _changes(cohort: Cohort, cuts: Array) -> Residuals:
+    episodes, targets, kept = make_episodes(cohort, cuts, min_visits=1)
+    value, when = last_values(episodes)
+    last = to_modelled(value, episodes.schema)
     subject = episodes.queries.subject[targets.query]
     variable = targets.variable.astype(np.int64)
     later = np.full((len(targets), last.shape[1]), np.nan)
     later[np.arange(len(targets)), variable] = targets.value
-    later = _to_modelled(later, episodes.schema)[np.arange(len(targets)), variable]
+    later = to_modelled(later, episodes.schema)[np.arange(len(targets)), variable]
     with np.errstate(invalid="ignore"):
         change = later - last[subject, variable]
     elapsed = episodes.queries.time[targets.query] - when[subject, variable]
     known = np.isfinite(change) & (targets.censor == 0)
-    return _Changes(kept[subject[known]], variable[known], elapsed[known], change[known])
+    return Residuals(kept[subject[known]], variable[known], elapsed[known], change[known])
 
 
-def _last(episodes: Episodes) -> tuple[Array, Array]:
+def last_values(episodes: Episodes) -> tuple[Array, Array]:
     """Last value and its time, both ``[subject, obs]``, NaN where never measured."""
     value, when = np.full((2, len(episodes), len(episodes.schema.variables)), np.nan)
     seen = episodes.observations
@@ -159,41 +186,3 @@ def _last(episodes: Episodes) -> tuple[Array, Array]:
     # Where a place is assigned more than once, the last assignment stays.
     value[seen.subject, seen.variable], when[seen.subject, seen.variable] = seen.value, seen.time
     return value, when
-
-
-def _to_modelled(value: Array, schema: Schema) -> Array:
-    """``[row, obs]`` from units to modelling scale."""
-    return np.stack([modelled(variable, value[:, index]) for index, variable in enumerate(schema.variables)], axis=1)
-
-
-def _by_elapsed(changes: _Changes, levels: Array, n_bins: int, name: str) -> tuple[Array, Array]:
-    """Inner edges of the bins and ``[bin, quantile]`` residual quantiles of one variable."""
-    if not len(changes.change):
-        raise CohortError(f"no change of {name} was seen", where="training cohort", remedy="leave the variable out")
-    edges = np.quantile(changes.elapsed, np.arange(1, n_bins) / n_bins)
-    bins = np.searchsorted(edges, changes.elapsed, side="left")
-    rows = []
-    for number in range(n_bins):
-        # Ties may leave a bin empty: then all changes speak for it.
-        chosen = bins == number if (bins == number).any() else np.ones(len(bins), np.bool_)
-        quantiles = weighted_quantile(changes.change[chosen], equal_weights(changes.subject[chosen]), levels)
-        rows.append(_centred(quantiles, levels))
-    return edges, np.stack(rows)
-
-
-def _centred(quantiles: Array, levels: Array) -> Array:
-    """Quantiles about a centre that stays: 0 at level 0.5, not above 0 below it, not below 0 above it."""
-    return np.where(levels < 0.5, np.minimum(quantiles, 0), np.where(levels > 0.5, np.maximum(quantiles, 0), 0.0))
-
-
-def _to_units(scaled: Array, schema: Schema) -> Array:
-    """``[query, obs, quantile]`` from modelling scale to units."""
-    units = [variable.inverse(scaled[:, index]) for index, variable in enumerate(schema.variables)]
-    return np.stack(units, axis=1)
-
-
-def _check_levels(levels: Sequence[float]) -> Array:
-    checked = np.asarray(levels, dtype=np.float64)
-    if not (np.diff(checked) > 0).all() or not (checked > 0).all() or not (checked < 1).all() or 0.5 not in checked:
-        raise ConfigError(f"levels {list(levels)}", where="levels", expected="rising, between 0 and 1, with 0.5")
-    return checked

@@ -6,6 +6,7 @@ one is wrong. Functions whose name ends in ``_each`` return one number per row.
 """
 
 import math
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -102,6 +103,73 @@ def crps_each(truth: ArrayLike, prediction: ArrayLike, *, levels: ArrayLike) -> 
     return np.asarray(2 * (above - tilted).sum(axis=1))
 
 
+def brier(truth: ArrayLike, prediction: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Mean squared error of probabilities (Brier 1950, Mon Weather Rev 78:1). ``truth``: 0 or 1; ``prediction``:
+    ``[n]`` probability of a 1."""
+    return weighted_mean(brier_each(truth, prediction), weight)
+
+
+def log_score(truth: ArrayLike, prediction: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Mean of `log_score_each`. ``prediction``: ``[n]`` probability of a 1."""
+    return weighted_mean(log_score_each(truth, prediction), weight)
+
+
+def auc(truth: ArrayLike, prediction: ArrayLike, weight: ArrayLike | None = None) -> float:
+    """Area under the receiver operating characteristic: the probability that a 1 is given a higher ``prediction``
+    ``[n]`` than a 0, ties counted half (Hanley & McNeil 1982, Radiology 143:29). NaN without a 1 or without a 0."""
+    truth, prediction = _binary(truth, prediction)
+    weight = np.ones(len(truth)) if weight is None else np.asarray(weight, dtype=np.float64)
+    return float(Ranking.of(truth, prediction).auc(weight[None])[0])
+
+
+def brier_each(truth: ArrayLike, prediction: ArrayLike) -> Array:
+    """Squared error of each probability."""
+    truth, prediction = _binary(truth, prediction)
+    return np.asarray((prediction - truth) ** 2)
+
+
+def log_score_each(truth: ArrayLike, prediction: ArrayLike) -> Array:
+    """Minus the natural logarithm of the probability of what came true (Good 1952, J R Stat Soc B 14:107).
+
+    Single precision does not tell a probability below 1e-7 from 0: none scores more than 16.12.
+    """
+    truth, prediction = _binary(truth, prediction)
+    return np.asarray(-np.log(np.maximum(np.where(truth > 0, prediction, 1 - prediction), 1e-7)))
+
+
+class Ranking(NamedTuple):
+    """Measurements in order of what was predicted, so that their AUC is quick to tell under many weightings.
+
+    ``order``: ``[n]``; ``first``: where each group of equal predictions begins; ``positive``: ``[n]`` in that order.
+    """
+
+    order: NDArray[np.int64]
+    first: NDArray[np.int64]
+    positive: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, truth: Array, prediction: Array) -> Self:
+        """``truth``: ``[n]`` 0 or 1."""
+        order = np.argsort(prediction, kind="stable")
+        ranked = prediction[order]
+        first = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]]) if len(ranked) else np.zeros(0, np.int64)
+        return cls(order, first, truth[order] > 0)
+
+    def auc(self, weight: Array) -> Array:
+        """``[case]`` under each weighting ``[case, n]``; NaN where a weighting leaves no 1 or no 0."""
+        if not len(self.order):
+            return np.full(len(weight), np.nan)
+        ranked = weight[:, self.order]
+        ones, zeros = (
+            np.add.reduceat(np.where(side, ranked, 0.0), self.first, axis=1) for side in (self.positive, ~self.positive)
+        )
+        below = np.cumsum(zeros, axis=1) - zeros / 2
+        pairs = ones.sum(axis=1) * zeros.sum(axis=1)
+        found = np.full(len(weight), np.nan)
+        np.divide((ones * below).sum(axis=1), pairs, out=found, where=pairs > 0)
+        return found
+
+
 def pit(truth: ArrayLike, prediction: ArrayLike, *, levels: ArrayLike) -> Array:
     """Probability integral transform: the level at which the forecast puts the truth, uniform when calibrated.
 
@@ -137,6 +205,13 @@ def _pair(truth: ArrayLike, prediction: ArrayLike) -> tuple[Array, Array]:
     truth, prediction = np.asarray(truth, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
     if truth.ndim != 1 or prediction.shape != truth.shape:
         raise InputError(f"truth {truth.shape}, prediction {prediction.shape}", where="metric", expected="[n] and [n]")
+    return truth, prediction
+
+
+def _binary(truth: ArrayLike, prediction: ArrayLike) -> tuple[Array, Array]:
+    truth, prediction = _pair(truth, prediction)
+    if not np.isin(truth, (0.0, 1.0)).all():
+        raise InputError("a truth that is neither 0 nor 1", where="metric", expected="0 or 1")
     return truth, prediction
 
 

@@ -39,7 +39,8 @@ class Score(_Record):
     """How one predictor did on one variable, scale and horizon bin (None: all horizons).
 
     ``metrics``: mae, rmse, bias, crps, width and interval_score in ``unit``, coverage as a share; width, coverage and
-    interval_score only where the forecast has the quantiles. ``n_failed`` measurements had no usable answer and are in
+    interval_score only where the forecast has the quantiles; brier, log_score (nats) and auc of bernoulli variables,
+    where the forecast tells a probability. ``n_failed`` measurements had no usable answer and are in
     no metric.
     """
 

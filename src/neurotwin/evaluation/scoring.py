@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from neurotwin.calibration import horizon_bins, interval_positions, level_position, modelled
 from neurotwin.episodes import Episodes, Forecast, Targets
 from neurotwin.evaluation.ledger import Ledger
-from neurotwin.evaluation.metrics import coverage_each, crps_each, interval_score_each
+from neurotwin.evaluation.metrics import (
+    brier_each,
+    coverage_each,
+    crps_each,
+    interval_score_each,
+    log_score_each,
+)
 from neurotwin.evaluation.results import Difference, Horizon, Reliability, Scale, Score, finite
 
 Array = NDArray[np.float64]
@@ -19,11 +25,13 @@ Losses = dict[str, Array]
 
 
 class Answer(NamedTuple):
-    """One predictor's ``quantiles [target, quantile]`` at ``levels [quantile]``, and where they can be scored."""
+    """One predictor's ``quantiles [target, quantile]`` of records at ``levels [quantile]``, where they can be scored,
+    and for a bernoulli the ``probability [target]`` of a 1, if it was told."""
 
     levels: Array
     quantiles: Array
     usable: Mask
+    probability: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class Group:
     ) -> Iterator[Self]:
         """The variable in its unit and, where it is modelled as a logarithm, on that scale; no censored values."""
         variable = episodes.schema.variables[index]
+        head = variable.recorded_as
         exact = np.flatnonzero((targets.variable == index) & (targets.censor == 0))
         scales: list[Scale] = ["natural", "log"] if variable.transform == "log" else ["natural"]
         for scale in scales:
@@ -55,11 +64,15 @@ class Group:
             subject = episodes.queries.subject[query].astype(np.int64)
             answers = {}
             for name, forecast in forecasts.items():
-                quantiles = convert(np.asarray(forecast.quantiles[query, index], dtype=np.float64))
+                quantiles = convert(head.recorded(np.asarray(forecast.quantiles[query, index], dtype=np.float64)))
                 usable = np.asarray(np.isfinite(quantiles).all(axis=1))
                 if forecast.ok is not None:
                     usable = usable & forecast.ok[query]
-                answers[name] = Answer(np.asarray(forecast.levels), quantiles, usable)
+                probability = None
+                if head.kind == "bernoulli" and forecast.mean is not None:
+                    probability = np.asarray(forecast.mean[query, index], dtype=np.float64)
+                    usable = usable & np.isfinite(probability)
+                answers[name] = Answer(np.asarray(forecast.levels), quantiles, usable, probability)
             unit = variable.unit if scale == "natural" else f"ln({variable.unit})"
             bins = horizon_bins(episodes.queries.time[query] - episodes.cut[subject], edges)
             yield cls(variable.name, unit, scale, len(episodes), subject, bins, truth, answers)
@@ -110,6 +123,8 @@ def _score(
 ) -> Callable[[], Score]:
     used = cell & group.answers[name].usable
     entries = {metric: ledger.enter(loss, used) for metric, loss in losses.items()}
+    if (probability := group.answers[name].probability) is not None:
+        entries["auc"] = ledger.enter_auc(group.truth, probability, used)
 
     def make() -> Score:
         metrics = {metric: ledger.metric(entry, root=metric == "rmse") for metric, entry in entries.items()}
@@ -133,6 +148,9 @@ def _difference(
     used = cell & group.answers[name].usable & group.answers[baseline].usable
     mine, theirs = losses[name], losses[baseline]
     entries = {one: (ledger.enter(mine[one], used), ledger.enter(theirs[one], used)) for one in mine if one in theirs}
+    told, other = (group.answers[one].probability for one in pair)
+    if told is not None and other is not None:
+        entries["auc"] = (ledger.enter_auc(group.truth, told, used), ledger.enter_auc(group.truth, other, used))
 
     def make() -> Difference:
         metrics = {metric: ledger.metric(*entry, root=metric == "rmse") for metric, entry in entries.items()}
@@ -144,7 +162,7 @@ def _difference(
 
 
 def _reliability(ledger: Ledger, group: Group, name: str) -> Callable[[], Reliability]:
-    levels, quantiles, used = group.answers[name]
+    levels, quantiles, used, _ = group.answers[name]
     below = [ledger.enter((group.truth <= column).astype(np.float64), used) for column in quantiles.T]
     covered = {}
     for low, level in enumerate(levels[levels < 0.5 - 1e-6]):
@@ -168,7 +186,7 @@ def _reliability(ledger: Ledger, group: Group, name: str) -> Callable[[], Reliab
 
 def _losses(truth: Array, answer: Answer, level: float) -> Losses:
     """Loss per measurement and metric, NaN where the answer cannot be scored; rmse holds the square."""
-    levels, quantiles, usable = answer
+    levels, quantiles, usable, probability = answer
     true, asked = truth[usable], quantiles[usable]
     error = asked[:, int(np.argmin(np.abs(levels - 0.5)))] - true
     found = {"mae": np.abs(error), "rmse": error**2, "bias": error, "crps": crps_each(true, asked, levels=levels)}
@@ -177,6 +195,9 @@ def _losses(truth: Array, answer: Answer, level: float) -> Losses:
         found["coverage"] = coverage_each(true, interval)
         found["width"] = interval[:, 1] - interval[:, 0]
         found["interval_score"] = interval_score_each(true, interval, level=level)
+    if probability is not None:
+        found["brier"] = brier_each(true, probability[usable])
+        found["log_score"] = log_score_each(true, probability[usable])
     whole = {}
     for metric, loss in found.items():
         whole[metric] = np.full(len(truth), np.nan)

@@ -11,6 +11,7 @@ from neurotwin.evaluation.results import Estimate, EvaluationReport, Score
 
 _WIDE = 120  # columns of a terminal that has room for everything
 _EXTRA = (("RMSE", "rmse"), ("CRPS", "crps"), ("width", "width"))
+_EXTRA_BINARY = (("Brier", "brier"), ("log score", "log_score"), ("AUC", "auc"))
 
 
 def print_report(report: EvaluationReport, console: Console | None = None) -> None:
@@ -62,21 +63,26 @@ def _table(report: EvaluationReport, rows: list[Score], *, wide: bool) -> Table:
     baselines = report.baselines if wide else report.baselines[:1]
     table.add_column("horizon", no_wrap=True)
     table.add_column("predictor", overflow="fold")
-    extra = [heading for heading, _ in _EXTRA] if wide else []
+    extra = [heading for heading, _ in _extra(rows)] if wide else []
     for heading in ("values", "MAE", *extra, f"in {report.level:.0%}", *(f"MAE less {one}" for one in baselines)):
         table.add_column(heading, justify="right", no_wrap=True)
     for horizon in dict.fromkeys(row.horizon for row in rows):
         for row in (row for row in rows if row.horizon == horizon):
-            table.add_row(*_cells(report, row, baselines, wide))
+            table.add_row(*_cells(report, row, baselines, [key for _, key in _extra(rows)] if wide else []))
         table.add_section()
     return table
 
 
-def _cells(report: EvaluationReport, row: Score, baselines: tuple[str, ...], wide: bool) -> list[str]:
+def _extra(rows: list[Score]) -> tuple[tuple[str, str], ...]:
+    """Headings and names of the metrics that a wide table has room for."""
+    return _EXTRA_BINARY if any("brier" in row.metrics for row in rows) else _EXTRA
+
+
+def _cells(report: EvaluationReport, row: Score, baselines: tuple[str, ...], extra: list[str]) -> list[str]:
     error = row.metrics["mae"].pooled
     cells = [report.horizon_label(row.horizon), row.predictor, str(row.n_targets)]
-    cells.append(spell(error if wide or not baselines else Estimate(value=error.value)))
-    cells += [_plain(row, metric) for metric in ([key for _, key in _EXTRA] if wide else [])]
+    cells.append(spell(error if extra or not baselines else Estimate(value=error.value)))
+    cells += [_plain(row, metric) for metric in extra]
     return cells + [_plain(row, "coverage")] + [_less(report, row, baseline) for baseline in baselines]
 
 

@@ -87,7 +87,10 @@ class AssimilateGraph(nn.Module):
 
 
 class ForecastGraph(nn.Module):
-    """State and plan -> mean, quantiles, joint draws and, for methods that estimate it, the step error."""
+    """State and plan -> mean, quantiles, joint draws and, for methods that estimate it, the step error.
+
+    Quantiles and step error are those of latent values; mean and draws are expected records (`neurotwin.heads`).
+    """
 
     def __init__(self, model: Surrogate) -> None:
         super().__init__()
@@ -103,13 +106,12 @@ class ForecastGraph(nn.Module):
         if prediction.error is None:
             return answer
         # The derivative of the modelling scale brings the error to the variable's unit.
-        stretch = torch.where(scaler.is_log > 0, answer[0] + scaler.offset, 1.0) * scaler.deviation
-        return (*answer, prediction.error * stretch)
+        return (*answer, prediction.error * scaler.slope(prediction.mean))
 
     @property
     def output_names(self) -> list[str]:
         """Names of what `forward` returns."""
-        return ["mean", "quantiles", "draws", *(["step_error"] if self.model.solver.has_error else [])]
+        return ["mean", "quantiles", "draws", *(["step_error"] if self.model.has_error else [])]
 
 
 def write_onnx(

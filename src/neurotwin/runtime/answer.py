@@ -104,12 +104,16 @@ def _prediction(predictor: Predictor, forecast: Forecast, start: float, after: A
     ends, bins = interval_positions(forecast.levels, calibration.level), calibration.bins(after).tolist()
     medians = iter(_digits(forecast.median))
     low, high = (iter(_digits(forecast.quantiles[:, :, end])) for end in ends) if ends else (iter(()), iter(()))
+    means = iter(_digits(np.full_like(forecast.median, np.nan) if forecast.mean is None else forecast.mean))
     known = [_evidence(predictor, variable.name) for variable in variables]
     rows = []
     silent = [bool(np.isnan(column).any()) for column in forecast.median.T]
     for t, passed, place in zip(_times(start + after), _times(after), bins, strict=True):
         for variable, evidence, mute in zip(variables, known, silent, strict=True):
             row = {"t": t, "after": passed, "channel": variable.name, "unit": variable.unit, "median": next(medians)}
+            mean = next(means)
+            if variable.head.kind == "bernoulli":
+                row["probability"] = None if mute or math.isnan(mean) else mean
             if ends:
                 row["interval"] = {**evidence[place], "lo": next(low), "hi": next(high)}
             rows.append(row if not mute else {**row, "median": None, "interval": None})

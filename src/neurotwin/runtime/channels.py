@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurotwin.errors import BundleError
+from neurotwin.heads import Head
 
 Array = NDArray[np.float64]
 FIELD_OF = {"bolus": "amount", "infusion": "rate", "setting": "level"}
@@ -25,7 +26,7 @@ class Channel:
         trained: range seen in training, or None.
         kind: of a treatment.
         levels: of a covariate that has levels.
-        transform, offset: modelling scale of a variable, as in `neurotwin.schema.Variable`.
+        head: modelling scale of a variable and what is recorded of it, as in `neurotwin.schema.Variable`.
     """
 
     name: str
@@ -35,8 +36,7 @@ class Channel:
     trained: tuple[float, float] | None
     kind: str = ""
     levels: tuple[str, ...] = ()
-    transform: str = "identity"
-    offset: float = 0.0
+    head: Head = Head()
 
     @classmethod
     def of(cls, content: Mapping[str, Any], scale: Mapping[str, Any] | None = None) -> Self:
@@ -48,10 +48,9 @@ class Channel:
         if not all(factor > 0 for factor, _ in units.values()):
             raise ValueError("a factor is not positive")
         trained = content["trained"]
-        kind, scale = str(content.get("kind", "")), scale or {}
-        transform = str(scale.get("transform", "identity"))
-        if transform not in ("identity", "log") or kind not in ("", *FIELD_OF):
-            raise ValueError("an unknown transform or kind")
+        kind = str(content.get("kind", ""))
+        if kind not in ("", *FIELD_OF):
+            raise ValueError("an unknown kind")
         return cls(
             name=str(content["name"]),
             unit=str(content["unit"]),
@@ -60,17 +59,13 @@ class Channel:
             trained=None if trained is None else (_finite(trained[0]), _finite(trained[1])),
             kind=kind,
             levels=tuple(map(str, content.get("levels", ()))),
-            transform=transform,
-            offset=_finite(scale.get("offset", 0.0)),
+            head=Head.of(scale or {}),
         )
 
-    def forward(self, value: Array) -> Array:
-        """Unit to modelling scale."""
-        return np.log(value + self.offset) if self.transform == "log" else value
-
-    def inverse(self, value: Array) -> Array:
-        """Modelling scale to unit."""
-        return np.exp(value) - self.offset if self.transform == "log" else value
+    @property
+    def recorded_as(self) -> Head:
+        """As `neurotwin.schema.Variable.recorded_as`: calibration takes either."""
+        return self.head
 
 
 @dataclass(frozen=True)

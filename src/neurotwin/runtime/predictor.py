@@ -154,7 +154,7 @@ class Predictor:
 
     def forecast(self, state: NDArray[np.float32], timeline: Timeline) -> dict[str, Array]:
         """``mean``, ``quantiles``, ``draws`` and, where the method has one, ``step_error``, each ``[batch, row, ...]``,
-        in the variables' units."""
+        in the variables' units; quantiles are those of latent values, as in `neurotwin.episodes.Forecast`."""
         found = self._forecast.run(
             {
                 "state": state,
@@ -168,7 +168,8 @@ class Predictor:
         return {name: value.astype(np.float64) for name, value in found.items()}
 
     def calibrated(self, forecast: Forecast, horizon: Array) -> Forecast:
-        """The forecast with calibrated intervals; ``horizon`` is ``[query]``, from the plan's start."""
+        """The forecast with calibrated intervals of what is recorded; ``horizon`` is ``[query]``, from the plan's
+        start."""
         return self.calibration.apply(forecast, horizon, cast("Schema", self.signature))
 
     def __call__(self, episodes: Episodes) -> Forecast:
@@ -177,17 +178,16 @@ class Predictor:
             self._answer(episodes.take(np.arange(first, min(first + CHUNK, len(episodes)))))
             for first in range(0, len(episodes), CHUNK)
         ]
-        quantiles, draws = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Forecast(
-            self.levels, quantiles, draws if self.n_draws > 1 else None, np.isfinite(quantiles).all(axis=(1, 2))
-        )
+        quantiles, draws, mean = (np.concatenate(column) for column in zip(*parts, strict=True))
+        ok = np.isfinite(quantiles).all(axis=(1, 2))
+        return Forecast(self.levels, quantiles, draws if self.n_draws > 1 else None, ok, mean)
 
-    def _answer(self, episodes: Episodes) -> tuple[Array, Array]:
+    def _answer(self, episodes: Episodes) -> tuple[Array, Array, Array]:
         state, _ = self.assimilate(episodes.history(self.signature.max_step))
         plan = episodes.plan(self.signature.max_step)
         found = self.forecast(state, plan)
         place = (episodes.queries.subject, plan.query_row)
-        return found["quantiles"][place], found["draws"][place]
+        return found["quantiles"][place], found["draws"][place], found["mean"][place]
 
 
 def _sizes(signature: Signature) -> dict[str, tuple[int | None, ...]]:

@@ -189,7 +189,8 @@ class Reader:
         factor, offset = accepted
         converted = value * factor + offset
         low, high = channel.plausible
-        if not low <= converted <= high or abs(converted) > LARGEST:
+        recorded = channel.head.is_exact or bool(channel.head.on_grid(np.array(converted)))
+        if not low <= converted <= high or abs(converted) > LARGEST or not recorded:
             notes.refuse(Reason.IMPLAUSIBLE_INPUT, at)
             return math.nan
         if unit != channel.unit:

@@ -217,7 +217,9 @@ class Twin:
         found = predictor.forecast(np.repeat(past.state, n * lanes, axis=0), wide)
         for index, item in enumerate(items):
             place = (member[queries.subject == index], wide.query_row[queries.subject == index])
-            raw = Forecast(predictor.levels, found["quantiles"][place], found["draws"][place])
+            raw = Forecast(
+                predictor.levels, found["quantiles"][place], found["draws"][place], mean=found["mean"][place]
+            )
             predictor.reader.judge_totals(timeline.take(np.array([index])), "plan.", item.notes)
             item.settle(predictor, raw)
 

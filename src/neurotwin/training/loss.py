@@ -1,30 +1,61 @@
 """Training losses: per subject, in model units."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from neurotwin.errors import ConfigError
 from neurotwin.models import Prediction, joint_gaussian_nll
+from neurotwin.models.scaler import Scaler
 
 
 class JointGaussian(nn.Module):
-    """Joint Gaussian likelihood of each subject's future, with a share of absolute error of the median.
+    """Joint likelihood of each subject's future, with a share of absolute error of the median.
+
+    Latent values are jointly Gaussian; each variable is scored by its head (`neurotwin.heads`): a rounded or cut off
+    value by the probability of its interval.
 
     Args:
         absolute: weight of the summed absolute error beside the negative log likelihood; the median that the metrics
-            ask for is learned better with some of it.
+            ask for is learned better with some of it. Medians beyond the end of a scale count as the end; bernoulli
+            variables have none, for their error asks for certainty.
+        likelihood: weight of the negative log likelihood; below 1 it only teaches how wide the forecast is.
+        weights: of the variables' absolute errors, in the order of the schema; None weighs all alike. What is asked
+            for can so lead, and the other variables help to tell what state a subject is in.
     """
 
-    def __init__(self, absolute: float = 0.0) -> None:
+    def __init__(self, absolute: float = 0.0, likelihood: float = 1.0, weights: Sequence[float] | None = None) -> None:
         super().__init__()
         if not absolute >= 0:
             raise ConfigError(f"absolute is {absolute!r}", where="loss.absolute", expected="a number of at least 0")
-        self.absolute = absolute
+        if not likelihood > 0:
+            raise ConfigError(f"likelihood is {likelihood!r}", where="loss.likelihood", expected="a positive number")
+        if weights is not None and not all(weight >= 0 for weight in weights):
+            raise ConfigError(f"weights are {list(weights)}", where="loss.weights", expected="numbers of at least 0")
+        self.absolute, self.likelihood = absolute, likelihood
+        self.weights = None if weights is None else torch.tensor(list(weights))
 
-    def forward(self, prediction: Prediction, value: Tensor, mask: Tensor, censor: Tensor) -> Tensor:
-        """Loss of each subject ``[batch]``, summed over its targets. ``value`` in model units."""
-        loss = joint_gaussian_nll(prediction, value, mask, censor)
+    def forward(self, prediction: Prediction, value: Tensor, mask: Tensor, censor: Tensor, scaler: Scaler) -> Tensor:
+        """Loss of each subject ``[batch]``, summed over its targets. ``value`` in the variables' units."""
+        scaled, records = scaler.value(value, mask), scaler.records
+        likelihood = joint_gaussian_nll(prediction, scaled, mask, censor, scaler.cells(value, mask), records.degrees)
+        loss = self.likelihood * likelihood
         if self.absolute:
-            exact = mask * (censor == 0)
-            loss = loss + self.absolute * ((prediction.mean - value).abs() * exact).sum((1, 2))
+            median = prediction.mean
+            if not records.all_exact:
+                low, high = scaler.ends()
+                median = torch.minimum(torch.maximum(median, low), high)
+            counted = mask * (censor == 0) * (1 - records.is_bernoulli)
+            if self.weights is not None:
+                counted = counted * _checked(self.weights, counted)
+            loss = loss + self.absolute * ((median - scaled).abs() * counted).sum((1, 2))
         return torch.as_tensor(loss)
+
+
+def _checked(weights: Tensor, like: Tensor) -> Tensor:
+    if len(weights) != like.shape[-1]:
+        raise ConfigError(
+            f"{len(weights)} weights", where="loss.weights", expected=f"{like.shape[-1]}, one per variable"
+        )
+    return weights.to(like)

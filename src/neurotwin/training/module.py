@@ -101,8 +101,7 @@ class SurrogateTraining(pl.LightningModule):
 
     def _score(self, batch: Batch) -> tuple[Tensor, Prediction]:
         prediction, cost = self(batch)
-        value = self.model.scaler.value(batch.value, batch.mask)
-        loss = self.loss(prediction, value, batch.mask, batch.censor)
+        loss = self.loss(prediction, batch.value, batch.mask, batch.censor, self.model.scaler)
         return loss if cost is None else loss + cost, prediction
 
     def _count_failures(self, subjects: Tensor) -> None:

@@ -24,11 +24,11 @@ class SurrogatePredictor:
             self._answer(episodes.take(np.arange(first, min(first + CHUNK, len(episodes)))))
             for first in range(0, len(episodes), CHUNK)
         ]
-        quantiles, draws = (np.concatenate(column) for column in zip(*parts, strict=True))
+        quantiles, draws, mean = (np.concatenate(column) for column in zip(*parts, strict=True))
         ok = np.isfinite(quantiles).all(axis=(1, 2))
-        return Forecast(np.array(LEVELS), quantiles, draws if self.model.n_draws > 1 else None, ok)
+        return Forecast(np.array(LEVELS), quantiles, draws if self.model.n_draws > 1 else None, ok, mean)
 
-    def _answer(self, episodes: Episodes) -> tuple[np.ndarray, np.ndarray]:
+    def _answer(self, episodes: Episodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         model, step = self.model, self.model.solver.max_step
         history, plan = episodes.history(step), episodes.plan(step)
         start, static, mask = (
@@ -40,5 +40,10 @@ class SurrogatePredictor:
             state = model.assimilate(blank, torch.ones_like(start), start, static, mask, Rows.of(history))
             prediction = model.forecast(state, Rows.of(plan))
             place = (torch.as_tensor(episodes.queries.subject, dtype=torch.int64), torch.as_tensor(plan.query_row))
-            quantiles, draws = prediction.quantiles(model.scaler)[place], prediction.draws(model.scaler)[place]
-        return quantiles.double().numpy(), draws.double().numpy()
+            answer = (
+                prediction.quantiles(model.scaler),
+                prediction.draws(model.scaler),
+                prediction.natural_mean(model.scaler),
+            )
+        quantiles, draws, mean = (part[place].double().numpy() for part in answer)
+        return quantiles, draws, mean

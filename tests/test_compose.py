@@ -63,7 +63,7 @@ def refused(*overrides, config="train"):
         ("modle=gru", "did you mean model?"),
         ("model.memroy=3", "did you mean model.memory?"),
         ("qqqq=1", "add it with +qqqq=... if it is meant"),
-        ("model=latent_oed", "no model named 'latent_oed'; at conf/model; expected gru | neural_ode"),
+        ("model=latent_oed", "did you mean latent_ode?"),
         ("solver@model.solver=rk44", "did you mean rk4?"),
         ("experiment=lung_tumor", "did you mean lung_tumour?"),
         ("name=${name}", "name"),

@@ -1,12 +1,14 @@
 """Small schemas, cohorts and models whose every number is cheap: shared by the tests of the training side."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
 from neurotwin.cohort import Cohort
 from neurotwin.events import Doses, Observations, Queries
 from neurotwin.export import Source
-from neurotwin.models import Gru, NeuralOde
+from neurotwin.models import BayesOde, Gru, GruOdeBayes, LatentOde, NeuralCde, NeuralFlow, NeuralOde, PopulationOde
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema, Static, Treatment, Variable
 from neurotwin.solvers import Heun, Rk4, Rows
@@ -67,12 +69,26 @@ def toy_cohort(n=40, seed=0, *, treatments=True, statics=True, key="toy", first=
     )
 
 
+OTHERS = {
+    "bayes_ode": (BayesOde, {"patient": 3, "hidden": 8}),
+    "latent_ode": (LatentOde, {"latent": 2, "memory": 4, "hidden": 8}),
+    "neural_cde": (NeuralCde, {"memory": 3, "hidden": 8}),
+    "gru_ode_bayes": (GruOdeBayes, {"hidden": 8}),
+    "neural_flow": (NeuralFlow, {"memory": 3, "hidden": 8, "layers": 2}),
+    "population_ode": (PopulationOde, {"effects": 2, "unseen": 2, "hidden": 8}),
+}
+"""Name of a model -> its class and small sizes."""
+
+
 def toy_model(cohort, kind="neural_ode", *, solver=None, seed=0, **more):
     """An untrained model in evaluation mode."""
     torch.manual_seed(seed)
     scaling = Scaling.fit(cohort.part("train"))
     if kind == "gru":
         return Gru(cohort.schema, scaling, solver or Rk4(MAX_STEP), hidden=8).eval()
+    if kind in OTHERS:
+        family, sizes = OTHERS[kind]
+        return family(cohort.schema, scaling, solver or Rk4(MAX_STEP), **{**sizes, "draws": 4, **more}).eval()
     given = {"memory": 3, "hidden": 8, "draws": 4, **more}
     return NeuralOde(cohort.schema, scaling, solver or Rk4(MAX_STEP), **given).eval()
 
@@ -81,6 +97,7 @@ KINDS = {
     "neural_ode": lambda cohort: toy_model(cohort),
     "neural_ode_heun": lambda cohort: toy_model(cohort, solver=Heun(MAX_STEP)),
     "gru": lambda cohort: toy_model(cohort, "gru"),
+    **{kind: partial(toy_model, kind=kind) for kind in OTHERS},
 }
 
 

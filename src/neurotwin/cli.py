@@ -171,15 +171,18 @@ def export(
     run: RunFolder,
     output: Annotated[Path, typer.Option("--output", "-o", help="Bundle folder to be, NAME@VERSION.")],
     timelines: Annotated[int, typer.Option(min=1, help="How many timelines the parity proof compares.")] = 1000,
+    member: Annotated[
+        list[Path] | None, typer.Option("--member", help="Another run of the same data; repeat for an ensemble.")
+    ] = None,
 ) -> None:
-    """Export a run as a bundle of ONNX graphs; fails unless they answer as the model does."""
+    """Export a run, or several as an ensemble, as a bundle of ONNX graphs; fails unless they answer as the model."""
     from neurotwin.extras import need
 
     need("lightning", "train")
     from neurotwin.export import export_bundle
     from neurotwin.recipes import export_source
 
-    done = export_bundle(export_source(run), output, timelines=timelines)
+    done = export_bundle(export_source(run, member or []), output, timelines=timelines)
     worst = max(done.parity.values())
     sizes = ", ".join(f"{name} {size / 1000:.0f} kB" for name, size in done.sizes.items())
     print(f"{done.folder}: {sizes}; worst difference {worst:.1e} of a channel's scale", file=sys.stderr)

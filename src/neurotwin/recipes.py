@@ -1,13 +1,14 @@
 """From composed configuration to the objects of a training run, and back from a run's folder to its model."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from neurotwin import compose
 from neurotwin.data import CohortData
 from neurotwin.errors import ConfigError
-from neurotwin.models import Surrogate
+from neurotwin.models import Ensemble, Surrogate
 from neurotwin.training import Recipe, load_model, probe_parameters
 from neurotwin.training.run_folder import read_config
 
@@ -64,8 +65,12 @@ def load_run(folder: Path) -> tuple[Surrogate, dict[str, Any]]:
     return load_model(folder, model_factory(config)), config
 
 
-def export_source(folder: Path) -> Any:
-    """A run as `neurotwin.export.Source`."""
+def export_source(folder: Path, others: Sequence[Path] = ()) -> Any:
+    """A run as `neurotwin.export.Source`; with ``others``, runs of the same data, all of them as one ensemble.
+
+    Raises:
+        ConfigError: another run was trained on other data or another rotation, or the models do not fit together.
+    """
     import json
 
     from neurotwin.export import Source
@@ -73,4 +78,20 @@ def export_source(folder: Path) -> Any:
 
     model, config = load_run(folder)
     _, scaling, data = read_setting(folder)
-    return Source(model, scaling, data_of(config).cohort, data, config, json.loads((folder / METRICS).read_text()))
+    metrics = json.loads((folder / METRICS).read_text())
+    if others:
+        for other in others:
+            theirs = read_setting(other)[2]
+            if (theirs["sha256"], theirs["rotation"]) != (data["sha256"], data["rotation"]):
+                raise ConfigError(
+                    "a member was trained on other data or another rotation",
+                    where=str(other),
+                    expected=f"those of {folder}",
+                    remedy="train it on the same data; a fold that it has seen cannot calibrate it",
+                )
+        runs = [load_run(other) for other in others]
+        model = Ensemble([model, *(member for member, _ in runs)], scaling).eval()
+        members = [{"seed": item["seed"], "model": item["model"]} for item in (config, *(other for _, other in runs))]
+        config = {**config, "members": members}
+        metrics = {"members": [metrics, *(json.loads((other / METRICS).read_text()) for other in others)]}
+    return Source(model, scaling, data_of(config).cohort, data, config, metrics)

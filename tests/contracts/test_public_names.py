@@ -9,15 +9,16 @@ PUBLIC = {
         Batch CohortData EpisodeBatches random_batch random_cuts
     """,
     "neurotwin.evaluation": """
-        Difference Estimate EvaluationReport Locf Metric PopulationMean Reliability Score calibrated
-        choose_cuts cross_validate evaluate fit_calibration print_report random_cuts score
+        Difference Estimate EvaluationReport GradientBoosting LinearMixed Locf Metric PopulationMean Reliability
+        Score calibrated choose_cuts cross_validate evaluate fit_calibration print_report random_cuts score
         with_measured_coverage
     """,
     "neurotwin.export": """
         Exported Source export_bundle
     """,
     "neurotwin.models": """
-        LEVELS GreyBox Gru NeuralOde Prediction Surrogate joint_gaussian_nll
+        LEVELS BayesOde Ensemble GreyBox Gru GruOdeBayes HybridOde LatentOde NeuralCde NeuralFlow NeuralOde
+        PopulationOde Prediction Surrogate joint_gaussian_nll
     """,
     "neurotwin.runtime": """
         INPUT_FAULTS PatientDocument PlanDocument Predictor Reason Twin check_order parse_document

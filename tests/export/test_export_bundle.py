@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
-from toys import KINDS, source_of, toy_cohort, toy_model
+from toys import KINDS, OTHERS, source_of, toy_cohort, toy_model
 
 from neurotwin import export as export_package
 from neurotwin.bundle import ASSIMILATE, FORECAST, OPERATORS, REQUIRED, Bundle
@@ -134,7 +134,7 @@ def test_exporting_twice_gives_the_same_graphs(exported, tmp_path):
             marks=[] if (kind, treatments, statics) == ("neural_ode", False, False) else pytest.mark.full,
             id=f"{kind}-{treatments:d}{statics:d}",
         )
-        for kind in ("neural_ode", "gru")
+        for kind in ("neural_ode", "gru", *OTHERS)
         for treatments, statics in ((False, False), (False, True), (True, False))
     ],
 )
@@ -144,6 +144,15 @@ def test_schemas_without_treatments_or_covariates_export(source, tmp_path, kind,
     done = export_bundle(source(kind, treatments=treatments, statics=statics), tmp_path / "toy@0.1.0", timelines=100)
     assert max(done.parity.values()) <= TOLERANCE
     Predictor.load(done.folder)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", list(OTHERS))
+def test_each_model_of_the_family_exports_at_parity(source, tmp_path, kind):
+    given = source(kind)
+    done = export_bundle(given, tmp_path / "toy@0.1.0", timelines=300)
+    assert max(done.parity.values()) <= TOLERANCE
+    assert ("step_error" in done.parity) == given.model.has_error
 
 
 def left(folder):

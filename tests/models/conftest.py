@@ -1,7 +1,7 @@
 """Toy cohorts with and without treatments and covariates, and one untrained model of each kind."""
 
 import pytest
-from toys import KINDS, toy_cohort
+from toys import KINDS, OTHERS, toy_cohort
 
 
 @pytest.fixture(
@@ -17,3 +17,12 @@ def cohort(request):
 @pytest.fixture(scope="session", params=list(KINDS))
 def model(request, cohort):
     return KINDS[request.param](cohort)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Schemas that lack one thing only are left to the full run, but for the first models."""
+    for item in items:
+        chosen = getattr(getattr(item, "callspec", None), "params", {})
+        if chosen.get("model") in OTHERS and chosen.get("cohort") in ((False, True), (True, False)):
+            item.add_marker(pytest.mark.full)

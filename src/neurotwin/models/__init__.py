@@ -1,9 +1,34 @@
 """Models: encoder, vector field and observation head behind one interface."""
 
+from neurotwin.models.bayes_ode import BayesOde
+from neurotwin.models.ensemble import Ensemble
 from neurotwin.models.grey_box import GreyBox
 from neurotwin.models.gru import Gru
+from neurotwin.models.gru_ode_bayes import GruOdeBayes
+from neurotwin.models.hybrid_ode import HybridOde
+from neurotwin.models.latent_ode import LatentOde
+from neurotwin.models.likelihood import joint_gaussian_nll
+from neurotwin.models.neural_cde import NeuralCde
+from neurotwin.models.neural_flow import NeuralFlow
 from neurotwin.models.neural_ode import NeuralOde
-from neurotwin.models.prediction import LEVELS, Prediction, joint_gaussian_nll
+from neurotwin.models.population_ode import PopulationOde
+from neurotwin.models.prediction import LEVELS, Prediction
 from neurotwin.models.surrogate import Surrogate
 
-__all__ = ["LEVELS", "GreyBox", "Gru", "NeuralOde", "Prediction", "Surrogate", "joint_gaussian_nll"]
+__all__ = [
+    "LEVELS",
+    "BayesOde",
+    "Ensemble",
+    "GreyBox",
+    "Gru",
+    "GruOdeBayes",
+    "HybridOde",
+    "LatentOde",
+    "NeuralCde",
+    "NeuralFlow",
+    "NeuralOde",
+    "PopulationOde",
+    "Prediction",
+    "Surrogate",
+    "joint_gaussian_nll",
+]

@@ -75,13 +75,13 @@ class GreyBox(nn.Module):
 
     def initial(self, parameters: Tensor) -> Tensor:
         """State before the first event ``[batch, state + free]`` of patients with ``parameters`` ``[batch, free]``."""
-        state = torch.as_tensor(self._of(parameters).initial_state(len(parameters)))
+        state = torch.as_tensor(self.of_patients(parameters).initial_state(len(parameters)))
         return torch.cat([state.to(parameters), parameters], dim=-1)
 
     def vector_field(self, t: Tensor, state: Tensor, control: Tensor, static: Tensor) -> Tensor:
         """Slope of the packed state; ``static`` is not used."""
         inner, parameters = self._split(state)
-        slope = self._of(parameters).vector_field(t, inner, control)
+        slope = self.of_patients(parameters).vector_field(t, inner, control)
         if self.residual is not None:
             relative = parameters / torch.where(self.default == 0, 1.0, self.default).to(parameters)
             slope = slope + self.scale * self.residual(torch.cat([inner / self.scale, relative, control], dim=-1))
@@ -90,14 +90,14 @@ class GreyBox(nn.Module):
     def jump(self, t: Tensor, state: Tensor, amount: Tensor, static: Tensor) -> Tensor:
         """The packed state right after the amounts."""
         inner, parameters = self._split(state)
-        return torch.cat([self._of(parameters).jump(inner, amount), parameters], dim=-1)
+        return torch.cat([self.of_patients(parameters).jump(inner, amount), parameters], dim=-1)
 
     def _split(self, state: Tensor) -> tuple[Tensor, Tensor]:
         inner, parameters = state.split([self.n_state, len(self.free)], dim=-1)
         return inner, parameters
 
-    def _of(self, parameters: Tensor) -> Any:
-        """The mechanism of these patients."""
+    def of_patients(self, parameters: Tensor) -> Any:
+        """The mechanism of patients with ``parameters`` ``[batch, free]``."""
         if not self.free:
             return self.mechanism
         columns = dict(zip(self.free, parameters.unbind(-1), strict=True))

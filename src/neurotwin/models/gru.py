@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurotwin.models.layers import squashed
 from neurotwin.models.surrogate import SMALLEST_SCALE, Course, Surrogate, linear
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
@@ -24,6 +25,7 @@ class Gru(Surrogate):
     """
 
     recursive = False
+    solves = False
 
     def __init__(self, schema: Schema, scaling: Scaling, solver: Solver, *, hidden: int = 48) -> None:
         super().__init__(schema, scaling, core_size=hidden, solver=solver, draws=1)
@@ -56,7 +58,6 @@ class Gru(Surrogate):
 
     def _step(self, t: Tensor, dt: Tensor, core: Tensor, row: Rows, static: Tensor) -> Tensor:
         length = (dt / self.scaler.time).unsqueeze(-1)
-        clock = (t / self.scaler.time).unsqueeze(-1)
-        told = torch.cat([length * 4, clock / (2.0 + clock.abs()), row.control * length, row.jump, static], dim=-1)
+        told = torch.cat([length * 4, squashed(t / self.scaler.time), row.control * length, row.jump, static], dim=-1)
         moves = (length > 0) | row.doses.unsqueeze(-1)
         return torch.where(moves, self.step(told, core), core)

@@ -59,6 +59,10 @@ class Surrogate(nn.Module, ABC):
     """
 
     recursive = True
+    solves = True
+    """Whether it walks the rows with its solver; False for a model with steps of its own, which tell no error."""
+    learns_spread = True
+    """Whether joint draws are spread by a learned width; False for a model that has a posterior to draw from."""
     noise: Tensor
 
     def __init__(self, schema: Schema, scaling: Scaling, *, core_size: int, solver: Solver, draws: int) -> None:
@@ -82,10 +86,15 @@ class Surrogate(nn.Module, ABC):
             position += size
         self.state_size = position
         self.register_buffer("noise", standard_draws(draws, core_size))
-        if draws > 1:
+        if draws > 1 and self.learns_spread:
             last = nn.Linear(32, core_size)
             nn.init.constant_(last.bias, -2.0)
             self.spread = nn.Sequential(nn.Linear(core_size + self.n_static + 1 + self.n_obs, 32), nn.SiLU(), last)
+
+    @property
+    def has_error(self) -> bool:
+        """Whether a forecast tells the step error of its solve."""
+        return self.solves and self.solver.has_error
 
     @abstractmethod
     def initial(self, static: Tensor) -> Tensor:
@@ -144,19 +153,30 @@ class Surrogate(nn.Module, ABC):
             course = self.act(core, rows, clock, static, observe=False)
             location, scale = self.head(course.at_query)
             return Prediction(location.unsqueeze(-1), scale, self._step_error(course, location), course.cost)
-        width = F.softplus(self.spread(torch.cat([core, static, torch.log1p(part["visits"]), part["seen"]], dim=-1)))
-        drawn = (core.unsqueeze(1) + width.unsqueeze(1) * self.noise).flatten(0, 1)
+        drawn = self.drawn(part).flatten(0, 1)
         many = Rows(*(_repeat(field, self.n_draws) for field in rows))
         course = self.act(drawn, many, _repeat(clock, self.n_draws), _repeat(static, self.n_draws), observe=False)
         location, scale = self.head(course.at_query)
         error = self._step_error(course, location)
         split = (-1, self.n_draws)
+        cost = None if course.cost is None else course.cost.unflatten(0, split).mean(1)
+        prior = self.divergence(part)
         return Prediction(
             location.unflatten(0, split).movedim(1, -1),
             torch.sqrt(scale.square().unflatten(0, split).mean(1)),
             None if error is None else error.unflatten(0, split).mean(1),
-            None if course.cost is None else course.cost.unflatten(0, split).mean(1),
+            cost if prior is None else prior if cost is None else cost + prior,
         )
+
+    def drawn(self, part: dict[str, Tensor]) -> Tensor:
+        """Joint draws ``[batch, draw, core]`` of the core at the plan's start, from the slices of the packed state."""
+        told = [part["core"], part["static"], torch.log1p(part["visits"]), part["seen"]]
+        width = F.softplus(self.spread(torch.cat(told, dim=-1)))
+        return part["core"].unsqueeze(1) + width.unsqueeze(1) * self.noise
+
+    def divergence(self, part: dict[str, Tensor]) -> Tensor | None:
+        """``[batch]`` what a model with a prior adds to its training loss for the distribution of its draws."""
+        return None
 
     def blank(self, start: Tensor, static: Tensor, static_mask: Tensor) -> Tensor:
         """Packed state before any event."""
@@ -171,6 +191,12 @@ class Surrogate(nn.Module, ABC):
     def _step_error(self, course: Course, location: Tensor) -> Tensor | None:
         """Step error of the core, mapped through the head."""
         return None if course.error is None else (self.head(course.at_query + course.error)[0] - location).abs()
+
+
+def missed(location: Tensor, rows: Rows) -> Tensor:
+    """``[batch]`` summed absolute error of what was foretold ``[batch, row, obs]`` at the rows' ends; censored values
+    do not count."""
+    return ((location - rows.value).abs() * rows.mask * (rows.censor == 0)).sum((1, 2))
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:

@@ -9,8 +9,8 @@ import numpy as np
 
 from neurotwin.cohort import Cohort
 from neurotwin.errors import CohortError, ConfigError
+from neurotwin.evaluation.baselines import ALWAYS, BASELINES, fit_baselines
 from neurotwin.evaluation.evaluate import evaluate
-from neurotwin.evaluation.locf import Locf, PopulationMean
 from neurotwin.evaluation.results import EvaluationReport
 from neurotwin.evaluation.sections import CohortFacts
 from neurotwin.recipes import data_of, load_run
@@ -32,7 +32,7 @@ def evaluate_run(
 
     Args:
         run: the run that the report is about.
-        others: runs to compare with.
+        others: runs to compare with, or names of further baselines (``linear_mixed``, ``gradient_boosting``).
         bundle: an exported bundle of the run; it takes the run's place, with its calibrated intervals, and answers
             through the torch-free runtime.
         part: train, validation or test.
@@ -42,7 +42,9 @@ def evaluate_run(
         ConfigError: not a run, or a part that there is not.
         CohortError: another run was trained on another cohort or split.
     """
-    asked = _asked(run, others, part)
+    named = [str(other) for other in others if str(other) in BASELINES and not other.exists()]
+    others = [other for other in others if str(other) not in named]
+    asked = _asked(run, others, part, named)
     predictors = _predictors(run, others)
     if bundle is not None:
         predictors[next(iter(predictors))] = _from_bundle(bundle)
@@ -107,14 +109,14 @@ class _Asked(NamedTuple):
         )
 
 
-def _asked(run: Path, others: Sequence[Path], part: str) -> _Asked:
+def _asked(run: Path, others: Sequence[Path], part: str, named: Sequence[str] = ()) -> _Asked:
     if part not in ("train", "validation", "test"):
         raise ConfigError(f"part {part!r}", where="--part", expected="train, validation or test")
     config = read_config(run)
     _check_same_data(run, others)
     data = data_of(config)
     train, subjects = data.cohort.part("train", data.rotation), data.cohort.part(part, data.rotation)  # type: ignore[arg-type]
-    return _Asked(config, subjects, {"locf": Locf.fit(train), "population_mean": PopulationMean.fit(train)})
+    return _Asked(config, subjects, fit_baselines(train, list(dict.fromkeys((*ALWAYS, *named)))))
 
 
 def _predictors(run: Path, others: Sequence[Path]) -> dict[str, Any]:

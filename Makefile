@@ -11,7 +11,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
-EXTRAS := simulate,train,viz,realdata,ehr,dev
+EXTRAS := simulate,train,viz,realdata,ehr,baselines,dev
 WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 STAMP := $(VENV)/.installed

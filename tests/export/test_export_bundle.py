@@ -117,6 +117,7 @@ def test_the_runtime_answers_as_the_trained_model_does(exported):
     assert calibrated(predictor, predictor.calibration)(episodes).quantiles.shape == found.quantiles.shape
 
 
+@pytest.mark.full
 def test_exporting_twice_gives_the_same_graphs(exported, tmp_path):
     source, done = exported
     again = export_bundle(source, tmp_path / "toy@0.1.0", timelines=COUNT)

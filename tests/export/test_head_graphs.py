@@ -22,6 +22,9 @@ from neurotwin.training import SurrogatePredictor
 DISCRETE = ("score", "stage", "edema", "sign", "attacks")
 
 
+pytestmark = pytest.mark.full  # one whole export
+
+
 @pytest.fixture(scope="module")
 def case(tmp_path_factory):
     folder, cohort = tmp_path_factory.mktemp("heads"), make_cohort()

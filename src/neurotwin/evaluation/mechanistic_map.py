@@ -135,11 +135,12 @@ class MechanisticMap:
 
         def jacobian(z: Array) -> Array:
             lanes = self._residuals(one, centre, z + STEP * np.concatenate([np.zeros((1, size)), np.eye(size)]))
-            return (lanes[1:] - lanes[0]).T / STEP
+            return np.asarray((lanes[1:] - lanes[0]).T / STEP)
 
-        found = least_squares(
-            lambda z: self._residuals(one, centre, z[None])[0], np.zeros(size), jac=jacobian, max_nfev=40
-        )
+        def residuals(z: Array) -> Array:
+            return np.asarray(self._residuals(one, centre, z[None])[0])
+
+        found = least_squares(residuals, np.zeros(size), jac=jacobian, max_nfev=40)
         slope = jacobian(found.x)
         left, singular, _ = np.linalg.svd(slope.T @ slope)
         return centre, found.x, left / np.sqrt(singular)

@@ -16,7 +16,7 @@ from neurotwin.models.surrogate import linear
 from neurotwin.schema import Schema
 from neurotwin.solvers import Rows, Solver
 
-LEAST_SEEN = 1e-8
+LEAST_SEEN = 1e-16
 """Of what is observed as a logarithm, offset included."""
 LEAST_SHARE = 1e-4
 """Of the range of what is bounded."""

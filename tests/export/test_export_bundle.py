@@ -125,18 +125,29 @@ def test_exporting_twice_gives_the_same_graphs(exported, tmp_path):
         assert (again.folder / name).read_bytes() == (done.folder / name).read_bytes()
 
 
+BARE = {
+    ("neural_ode", False, False): [],
+    ("bayes_ode", False, False): [
+        pytest.mark.full,
+        pytest.mark.xfail(
+            raises=ParityError, reason="untrained, its growth leaves the finite numbers on long random timelines"
+        ),
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("kind", "treatments", "statics"),
     [
-        pytest.param(
-            kind,
-            treatments,
-            statics,
-            marks=[] if (kind, treatments, statics) == ("neural_ode", False, False) else pytest.mark.full,
-            id=f"{kind}-{treatments:d}{statics:d}",
-        )
-        for kind in ("neural_ode", "gru", *OTHERS)
-        for treatments, statics in ((False, False), (False, True), (True, False))
+        pytest.param(*one, marks=BARE.get(one, [pytest.mark.full]), id=f"{one[0]}-{one[1]:d}{one[2]:d}")
+        for one in [
+            *(
+                (kind, *rest)
+                for kind in ("neural_ode", "gru")
+                for rest in ((False, False), (False, True), (True, False))
+            ),
+            *((kind, False, False) for kind in OTHERS),
+        ]
     ],
 )
 def test_schemas_without_treatments_or_covariates_export(source, tmp_path, kind, treatments, statics):

@@ -66,8 +66,10 @@ def test_other_mechanisms_export_at_parity(name, tmp_path):
     assert max(check(name, "encoder", tmp_path, 200).values()) <= 1e-5
 
 
+UNSOUND = pytest.mark.xfail(raises=ParityError, reason="not finite on histories drawn at random")
+
+
 @pytest.mark.full
-@pytest.mark.xfail(raises=ParityError, reason="1.7e-4 on histories drawn at random: prior and values are single")
-@pytest.mark.parametrize("name", list(CASES))
+@pytest.mark.parametrize("name", ["geng_nsclc", "mazzocco_glioma", pytest.param("vancomycin", marks=UNSOUND)])
 def test_a_recursive_belief_exports_at_parity(name, tmp_path):
     assert max(check(name, "recursive", tmp_path, 200).values()) <= 1e-5

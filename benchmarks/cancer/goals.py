@@ -10,7 +10,7 @@ ASKED = (
     ("hybrid_ode", "knows the form of the equation", 0.78, 0.74),
 )
 CAUSES = {
-    "hybrid_ode": "155 steps on 1000 of the 10000 patients; runs on one seed differ by .02, so it is not yet at its end",
+    "hybrid_ode": "155 steps on 1000 of the 10000 patients; runs on one seed differ by .02, so it is not at its end",
 }
 """Why a model's goal was missed, by what the goal's name begins with."""
 

@@ -125,15 +125,7 @@ def test_exporting_twice_gives_the_same_graphs(exported, tmp_path):
         assert (again.folder / name).read_bytes() == (done.folder / name).read_bytes()
 
 
-BARE = {
-    ("neural_ode", False, False): [],
-    ("bayes_ode", False, False): [
-        pytest.mark.full,
-        pytest.mark.xfail(
-            raises=ParityError, reason="untrained, its growth leaves the finite numbers on long random timelines"
-        ),
-    ],
-}
+BARE = {("neural_ode", False, False): []}
 
 
 @pytest.mark.parametrize(

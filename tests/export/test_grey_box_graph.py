@@ -9,7 +9,7 @@ import torch
 from simulator_cases import SIMULATORS, configured, doses_for, population_of, timeline_of
 
 from neurotwin.export.graphs import PLAN_INPUTS, write_onnx
-from neurotwin.models.grey_box import GreyBox
+from neurotwin.models.mechanism.grey_box import GreyBox
 from neurotwin.solvers import Rk4, Rows, odesolve
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from toys import KINDS, MAX_STEP, assimilated, rows_of, source_of, toy_cohort
 
-from neurotwin.errors import ConfigError, ParityError
+from neurotwin.errors import ConfigError
 from neurotwin.events import Queries
 from neurotwin.models import BayesOde
 from neurotwin.scaling import Scaling
@@ -217,18 +217,7 @@ def test_a_number_out_of_range_is_refused(name, value):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    "treatments",
-    [
-        True,
-        pytest.param(
-            False,
-            marks=pytest.mark.xfail(
-                raises=ParityError, reason="untrained, its growth leaves the finite numbers on long random timelines"
-            ),
-        ),
-    ],
-)
+@pytest.mark.parametrize("treatments", [True, False])
 def test_it_exports_at_parity(tmp_path, treatments):
     from neurotwin.export import export_bundle
 

@@ -6,7 +6,7 @@ import torch
 from toys import assimilated, rows_of, toy_cohort, toy_model
 
 from neurotwin.events import Doses, Queries
-from neurotwin.models.gaussian import divergence
+from neurotwin.models.posterior.gaussian import divergence
 from neurotwin.solvers import Rk4, Rows, odesolve
 
 N = 12

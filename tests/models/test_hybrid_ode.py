@@ -12,7 +12,7 @@ from neurotwin.cohort import Cohort
 from neurotwin.errors import ConfigError
 from neurotwin.events import Doses, Observations
 from neurotwin.models import HybridOde
-from neurotwin.models.links import Coordinates, Links
+from neurotwin.models.mechanism.links import Coordinates, Links
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
 from neurotwin.simulators.engine import solve

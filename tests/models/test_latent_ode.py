@@ -5,7 +5,7 @@ import torch
 from brief_training import state_after, trained_briefly
 from toys import assimilated, rows_of, toy_cohort, toy_model
 
-from neurotwin.models.gaussian import divergence, divergence_from_standard
+from neurotwin.models.posterior.gaussian import divergence, divergence_from_standard
 
 N = 12
 

@@ -6,7 +6,7 @@ import torch
 from toys import toy_cohort
 
 from neurotwin.models import LEVELS, Prediction, joint_gaussian_nll
-from neurotwin.models.scaler import Scaler
+from neurotwin.models.observation.scaler import Scaler
 from neurotwin.scaling import Scaling
 from neurotwin.solvers import Rows
 

@@ -6,7 +6,7 @@ from toys import toy_cohort
 
 from neurotwin.errors import ConfigError
 from neurotwin.models import Prediction
-from neurotwin.models.scaler import Scaler
+from neurotwin.models.observation.scaler import Scaler
 from neurotwin.scaling import Scaling
 from neurotwin.training import JointGaussian
 

@@ -322,7 +322,7 @@ def test_the_absolute_loss_stops_at_the_ends_of_a_scale_and_spares_bernoulli():
     from head_cases import NAMES, SCHEMA, make_cohort
 
     from neurotwin.models import Prediction
-    from neurotwin.models.scaler import Scaler
+    from neurotwin.models.observation.scaler import Scaler
     from neurotwin.scaling import Scaling
 
     scaler, n = Scaler(SCHEMA, Scaling.fit(make_cohort())), len(NAMES)

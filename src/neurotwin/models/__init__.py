@@ -2,15 +2,15 @@
 
 from neurotwin.models.bayes_ode import BayesOde
 from neurotwin.models.ensemble import Ensemble
-from neurotwin.models.grey_box import GreyBox
 from neurotwin.models.gru import Gru
 from neurotwin.models.gru_ode_bayes import GruOdeBayes
 from neurotwin.models.hybrid_ode import HybridOde
 from neurotwin.models.latent_ode import LatentOde
-from neurotwin.models.likelihood import joint_gaussian_nll
+from neurotwin.models.mechanism.grey_box import GreyBox
 from neurotwin.models.neural_cde import NeuralCde
 from neurotwin.models.neural_flow import NeuralFlow
 from neurotwin.models.neural_ode import NeuralOde
+from neurotwin.models.observation.likelihood import joint_gaussian_nll
 from neurotwin.models.population_ode import PopulationOde
 from neurotwin.models.prediction import LEVELS, Prediction
 from neurotwin.models.surrogate import Surrogate

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurotwin.errors import ConfigError
-from neurotwin.models.exposure import Exposure
-from neurotwin.models.gaussian_filter import lower_factor
-from neurotwin.models.patient_field import PatientField
-from neurotwin.models.patient_filter import Belief, Noise, PatientFilter
+from neurotwin.models.posterior.exposure import Exposure
+from neurotwin.models.posterior.gaussian_filter import lower_factor
+from neurotwin.models.posterior.patient_field import PatientField
+from neurotwin.models.posterior.patient_filter import Belief, Noise, PatientFilter
 from neurotwin.models.prediction import Prediction
 from neurotwin.models.surrogate import Course, Surrogate, linear, standard_draws
 from neurotwin.scaling import Scaling
@@ -46,7 +46,7 @@ class BayesOde(Surrogate):
         draws: joint draws of a forecast.
         use_clock: whether the field may depend on the time since the index event.
         relative: whether variables that are modelled as logarithms are stepped, linearised and given noise as relative
-            changes of the quantity itself (`neurotwin.models.chart.Chart`): for records so dense that a step changes
+            changes of the quantity itself (`posterior.chart.Chart`): for records so dense that a step changes
             little.
         evidence: weight of minus the log evidence of the past in the training loss.
         least_noise: smallest standard deviation of either noise, in model units (process: over the time scale).

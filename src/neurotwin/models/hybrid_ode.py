@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from neurotwin.errors import ConfigError
-from neurotwin.models.encoded_posterior import EncodedPosterior
-from neurotwin.models.gaussian_steps import Differences, StateNoise
-from neurotwin.models.personal_mechanism import PersonalMechanism
+from neurotwin.models.mechanism.personal import PersonalMechanism
+from neurotwin.models.observation.scaler import Scaler
+from neurotwin.models.posterior.encoded import EncodedPosterior
+from neurotwin.models.posterior.gaussian_steps import Differences, StateNoise
+from neurotwin.models.posterior.recursive import RecursivePosterior
 from neurotwin.models.prediction import Prediction
-from neurotwin.models.recursive_posterior import RecursivePosterior
-from neurotwin.models.scaler import Scaler
 from neurotwin.models.surrogate import Course, Surrogate, standard_draws
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurotwin.models.gaussian import divergence_from_standard
 from neurotwin.models.layers import Impulse, network, squashed
+from neurotwin.models.posterior.gaussian import divergence_from_standard
 from neurotwin.models.recent import Recent
 from neurotwin.models.surrogate import SMALLEST_SCALE, Course, Surrogate, missed
 from neurotwin.scaling import Scaling

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurotwin.models.observation.scaler import Scaler
 from neurotwin.models.prediction import Prediction
-from neurotwin.models.scaler import Scaler
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
 from neurotwin.solvers import Rows, Solver

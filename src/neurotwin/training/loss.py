@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from neurotwin.errors import ConfigError
 from neurotwin.models import Prediction, joint_gaussian_nll
-from neurotwin.models.scaler import Scaler
+from neurotwin.models.observation.scaler import Scaler
 
 
 class JointGaussian(nn.Module):

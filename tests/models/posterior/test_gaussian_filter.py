@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from neurotwin.models.chart import Chart
-from neurotwin.models.exposure import Exposure
-from neurotwin.models.gaussian_filter import conditioned, lower_factor, transported
-from neurotwin.models.patient_field import PatientField
+from neurotwin.models.posterior.chart import Chart
+from neurotwin.models.posterior.exposure import Exposure
+from neurotwin.models.posterior.gaussian_filter import conditioned, lower_factor, transported
+from neurotwin.models.posterior.patient_field import PatientField
 
 DOUBLE = torch.float64
 

@@ -8,7 +8,7 @@ import torch
 from simulator_cases import SIMULATORS, configured, doses_for, population_of, timeline_of
 
 from neurotwin.errors import ConfigError
-from neurotwin.models.grey_box import GreyBox
+from neurotwin.models.mechanism.grey_box import GreyBox
 from neurotwin.simulators.engine import solve
 from neurotwin.simulators.geng_nsclc import GengNsclc
 from neurotwin.simulators.vancomycin import Vancomycin

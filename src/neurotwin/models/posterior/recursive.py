@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from neurotwin.models.gaussian_filter import lower_factor
-from neurotwin.models.gaussian_steps import PACE, Differences, StateNoise
-from neurotwin.models.links import bounded
-from neurotwin.models.personal_mechanism import PersonalMechanism
+from neurotwin.models.mechanism.links import bounded
+from neurotwin.models.mechanism.personal import PersonalMechanism
+from neurotwin.models.posterior.gaussian_filter import lower_factor
+from neurotwin.models.posterior.gaussian_steps import PACE, Differences, StateNoise
 from neurotwin.models.surrogate import linear
 from neurotwin.solvers import Rows
 

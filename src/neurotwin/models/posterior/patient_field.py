@@ -27,10 +27,10 @@ class PatientField(nn.Module):
         self.second = nn.Linear(hidden, hidden)
         self.last = nn.Linear(hidden, (1 + n_patient) * n_obs)
         self.direct = nn.Linear(n_obs + n_known, (1 + n_patient) * n_obs, bias=False)
-        # An untrained field is small, so that an untrained solve stays near its start.
+        # An untrained field is small and bounded in y, so that an untrained solve stays near its start however long.
         nn.init.zeros_(self.last.bias)
-        for layer in (self.last, self.direct):
-            layer.weight.data.mul_(0.3)
+        self.last.weight.data.mul_(0.3)
+        self.direct.weight.data.mul_(0.3)[:, :n_obs] = 0.0
 
     def slope(self, y: Tensor, known: Tensor, z: Tensor) -> Tensor:
         """``[batch, obs]``"""

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurotwin.models.gaussian_steps import Differences, StateNoise
-from neurotwin.models.personal_mechanism import PersonalMechanism
+from neurotwin.models.mechanism.personal import PersonalMechanism
+from neurotwin.models.posterior.gaussian_steps import Differences, StateNoise
 from neurotwin.models.surrogate import linear
 from neurotwin.solvers import Rows
 

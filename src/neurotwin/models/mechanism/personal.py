@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from neurotwin.errors import ConfigError
-from neurotwin.models.grey_box import GreyBox
-from neurotwin.models.links import Coordinates, Links, bounded
-from neurotwin.models.mechanism_channels import Channels
-from neurotwin.models.mechanism_structure import structure_of, typical_sizes
-from neurotwin.models.scaler import Scaler
+from neurotwin.models.mechanism.channels import Channels
+from neurotwin.models.mechanism.grey_box import GreyBox
+from neurotwin.models.mechanism.links import Coordinates, Links, bounded
+from neurotwin.models.mechanism.structure import structure_of, typical_sizes
+from neurotwin.models.observation.scaler import Scaler
 from neurotwin.models.surrogate import linear
 from neurotwin.schema import Schema
 from neurotwin.solvers import Rows, Solver

@@ -8,8 +8,8 @@ import torch
 
 from neurotwin.heads import Head
 from neurotwin.models import Prediction, joint_gaussian_nll
-from neurotwin.models.interval import log_interval
-from neurotwin.models.records import Records
+from neurotwin.models.observation.interval import log_interval
+from neurotwin.models.observation.records import Records
 
 INF = math.inf
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from neurotwin.models.interval import log_interval
+from neurotwin.models.observation.interval import log_interval
 from neurotwin.models.prediction import Prediction
 
 Cells = tuple[Tensor, Tensor]

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neurotwin.models.chart import Chart
-from neurotwin.models.exposure import Exposure
-from neurotwin.models.gaussian_filter import conditioned, transported
 from neurotwin.models.layers import squashed
-from neurotwin.models.patient_field import PatientField
+from neurotwin.models.posterior.chart import Chart
+from neurotwin.models.posterior.exposure import Exposure
+from neurotwin.models.posterior.gaussian_filter import conditioned, transported
+from neurotwin.models.posterior.patient_field import PatientField
 from neurotwin.solvers import Rows, Solver
 
 

@@ -9,8 +9,8 @@ from head_cases import NAMES, SCHEMA, make_cohort
 
 from neurotwin.heads import Head
 from neurotwin.models import LEVELS, Prediction
-from neurotwin.models.records import Records
-from neurotwin.models.scaler import Scaler
+from neurotwin.models.observation.records import Records
+from neurotwin.models.observation.scaler import Scaler
 from neurotwin.scaling import Scaling
 
 

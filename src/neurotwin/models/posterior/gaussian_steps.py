@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from neurotwin.models.links import bounded
+from neurotwin.models.mechanism.links import bounded
 
 STEP = 0.05
 """Of a difference, in coordinates of the order of one: large against rounding, small against curvature."""

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from neurotwin.models.records import Records
+from neurotwin.models.observation.records import Records
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
 from neurotwin.solvers import Rows

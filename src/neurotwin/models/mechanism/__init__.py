@@ -1,0 +1,1 @@
+"""Published mechanisms inside a surrogate: their channels, links, structure and per-patient parameters."""

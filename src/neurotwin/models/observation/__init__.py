@@ -1,0 +1,1 @@
+"""From natural units to records and back: scaling, heads, intervals and likelihood."""

@@ -95,7 +95,7 @@ def toy_model(cohort, kind="neural_ode", *, solver=None, seed=0, **more):
 
 KINDS = {
     "neural_ode": lambda cohort: toy_model(cohort),
-    "neural_ode_heun": lambda cohort: toy_model(cohort, solver=Heun(MAX_STEP)),
+    "neural_ode_heun": lambda cohort: toy_model(cohort, solver=Heun(MAX_STEP), extremes=True),
     "gru": lambda cohort: toy_model(cohort, "gru"),
     **{kind: partial(toy_model, kind=kind) for kind in OTHERS},
 }

@@ -49,3 +49,13 @@ def test_bad_weights_are_named(asked):
         JointGaussian(weights=[-1])
     with pytest.raises(ConfigError, match="3 weights"):
         JointGaussian(1.0, weights=[1.0, 1.0, 1.0])(*asked)
+
+
+def test_natural_errors_are_in_the_units_of_the_variables(asked):
+    prediction, value, mask, censor, scaler = asked
+    bare, natural = JointGaussian(0.0)(*asked), JointGaussian(1.0, natural=True)(*asked)
+    missed = (scaler.natural(prediction.mean) - value).abs()
+    # One model unit at the centre, by differences.
+    ends = scaler.natural(torch.tensor([[-5e-3], [5e-3]]).expand(2, 2))
+    unit = (ends[1] - ends[0]) / 1e-2
+    assert (natural - bare).item() == pytest.approx((missed / unit).sum().item(), rel=1e-3)

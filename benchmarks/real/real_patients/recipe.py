@@ -40,6 +40,7 @@ class Choice:
         others: weight of the absolute errors of the variables that are not asked for; that of the one asked for is 1.
         likelihood: weight of the negative log likelihood beside them.
         trust: how far a new model takes over what it sees at a visit, before the sigmoid.
+        extremes: whether visits are told the lowest and the highest value so far.
         memory, hidden: sizes of the model.
     """
 
@@ -52,6 +53,7 @@ class Choice:
     others: float = 0.1
     likelihood: float = 0.1
     trust: float = 1.0
+    extremes: bool = False
     memory: int = 8
     hidden: int = 32
 
@@ -61,6 +63,8 @@ GRID: dict[str, Choice] = {
     "trusting": Choice(trust=3.0, dropout=0.2),
     "forgetful": Choice(dropout=0.5, forget=0.3, others=0.3),
     "long": Choice(steps=600, rate=2e-3, decay=0.1, dropout=0.5),
+    "extremes": Choice(trust=3.0, dropout=0.2, extremes=True),
+    "long_extremes": Choice(steps=600, rate=2e-3, decay=0.1, trust=3.0, extremes=True),
 }
 
 
@@ -74,7 +78,7 @@ def fit(
         # The unit of model time and the longest step are the task's, not the training part's: models are stacked.
         scaling = replace(Scaling.fit(cohort), time=task.cut)
         solver = Midpoint(task.cut)
-        sizes = {"memory": choice.memory, "hidden": choice.hidden, "dropout": choice.dropout}
+        sizes = {"memory": choice.memory, "hidden": choice.hidden, "dropout": choice.dropout, "extremes": choice.extremes}
         model = NeuralOde(cohort.schema, scaling, solver, draws=1, **sizes)
         nn.init.constant_(model.gain.bias, choice.trust)
         models.append(model)
@@ -82,7 +86,7 @@ def fit(
     weights = [1.0 if one.name == task.variable else choice.others for one in cohorts[0].schema.variables]
     train_together(
         models,
-        JointGaussian(absolute=1.0, likelihood=choice.likelihood, weights=weights),
+        JointGaussian(1.0, choice.likelihood, weights, natural=task.scale == "natural"),
         streams,
         steps=choice.steps,
         optimizer=partial(torch.optim.AdamW, lr=choice.rate, weight_decay=choice.decay),

@@ -32,6 +32,8 @@ class NeuralOde(Surrogate):
         draws: joint draws of a forecast.
         use_clock: whether the field may depend on the time since the index event.
         dropout: of what the memory learns from at a visit, and of the covariates at the start.
+        extremes: whether a visit is told the rise above the lowest and the fall below the highest value so far
+            (`neurotwin.models.recent.Recent`).
     """
 
     def __init__(
@@ -45,8 +47,9 @@ class NeuralOde(Surrogate):
         draws: int = 16,
         use_clock: bool = True,
         dropout: float = 0.0,
+        extremes: bool = False,
     ) -> None:
-        recent = Recent(schema)
+        recent = Recent(schema, extremes)
         n_obs, n_control = len(schema.variables), len(schema.treatments)
         learned = n_obs + memory
         super().__init__(schema, scaling, core_size=learned + recent.size, solver=solver, draws=draws)
@@ -56,7 +59,7 @@ class NeuralOde(Surrogate):
         self.start = nn.Sequential(nn.Dropout(dropout), network(known, hidden, learned))
         self.field: nn.Module = network(learned + n_control + known + 1, hidden, learned, gentle=True)
         self.impulse = Impulse(learned, n_control, known, hidden)
-        told = 4 * n_obs + n_control + 2 + memory + known
+        told = 3 * n_obs + recent.n_changes + n_control + 2 + memory + known
         self.reading = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(told, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
         )

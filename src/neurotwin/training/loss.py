@@ -23,9 +23,18 @@ class JointGaussian(nn.Module):
         likelihood: weight of the negative log likelihood; below 1 it only teaches how wide the forecast is.
         weights: of the variables' absolute errors, in the order of the schema; None weighs all alike. What is asked
             for can so lead, and the other variables help to tell what state a subject is in.
+        natural: whether absolute errors are those in the variables' own units, over what a model unit is at the centre
+            of the scale: an error that is judged in centimetres weighs more the larger the lesion, which its logarithm
+            does not show.
     """
 
-    def __init__(self, absolute: float = 0.0, likelihood: float = 1.0, weights: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        absolute: float = 0.0,
+        likelihood: float = 1.0,
+        weights: Sequence[float] | None = None,
+        natural: bool = False,
+    ) -> None:
         super().__init__()
         if not absolute >= 0:
             raise ConfigError(f"absolute is {absolute!r}", where="loss.absolute", expected="a number of at least 0")
@@ -33,7 +42,7 @@ class JointGaussian(nn.Module):
             raise ConfigError(f"likelihood is {likelihood!r}", where="loss.likelihood", expected="a positive number")
         if weights is not None and not all(weight >= 0 for weight in weights):
             raise ConfigError(f"weights are {list(weights)}", where="loss.weights", expected="numbers of at least 0")
-        self.absolute, self.likelihood = absolute, likelihood
+        self.absolute, self.likelihood, self.natural = absolute, likelihood, natural
         self.weights = None if weights is None else torch.tensor(list(weights))
 
     def forward(self, prediction: Prediction, value: Tensor, mask: Tensor, censor: Tensor, scaler: Scaler) -> Tensor:
@@ -49,7 +58,10 @@ class JointGaussian(nn.Module):
             counted = mask * (censor == 0) * (1 - records.is_bernoulli)
             if self.weights is not None:
                 counted = counted * _checked(self.weights, counted)
-            loss = loss + self.absolute * ((median - scaled).abs() * counted).sum((1, 2))
+            error = (median - scaled).abs()
+            if self.natural:
+                error = (scaler.natural(median) - value).abs() / scaler.slope(torch.zeros_like(value))
+            loss = loss + self.absolute * (error * counted).sum((1, 2))
         return torch.as_tensor(loss)
 
 

@@ -78,7 +78,7 @@ def fit(
         # The unit of model time and the longest step are the task's, not the training part's: models are stacked.
         scaling = replace(Scaling.fit(cohort), time=task.cut)
         solver = Midpoint(task.cut)
-        sizes = {"memory": choice.memory, "hidden": choice.hidden, "dropout": choice.dropout, "extremes": choice.extremes}
+        sizes = {name: getattr(choice, name) for name in ("memory", "hidden", "dropout", "extremes")}
         model = NeuralOde(cohort.schema, scaling, solver, draws=1, **sizes)
         nn.init.constant_(model.gain.bias, choice.trust)
         models.append(model)

@@ -16,6 +16,7 @@ from neurotwin.evaluation.sections import CohortFacts
 from neurotwin.recipes import data_of, load_run
 from neurotwin.training import SurrogatePredictor
 from neurotwin.training.run_folder import read_config, read_setting
+from neurotwin.verbs.mechanism import is_mechanistic, mechanistic_map
 from neurotwin.verbs.reports import facts_of
 
 
@@ -32,7 +33,8 @@ def evaluate_run(
 
     Args:
         run: the run that the report is about.
-        others: runs to compare with, or names of further baselines (``linear_mixed``, ``gradient_boosting``).
+        others: runs to compare with, or names of further baselines (``linear_mixed``, ``gradient_boosting``,
+            ``mechanistic_map`` and ``mechanistic_map=SIMULATOR``).
         bundle: an exported bundle of the run; it takes the run's place, with its calibrated intervals, and answers
             through the torch-free runtime.
         part: train, validation or test.
@@ -42,7 +44,7 @@ def evaluate_run(
         ConfigError: not a run, or a part that there is not.
         CohortError: another run was trained on another cohort or split.
     """
-    named = [str(other) for other in others if str(other) in BASELINES and not other.exists()]
+    named = [str(other) for other in others if _is_baseline(str(other)) and not other.exists()]
     others = [other for other in others if str(other) not in named]
     asked = _asked(run, others, part, named)
     predictors = _predictors(run, others)
@@ -116,7 +118,13 @@ def _asked(run: Path, others: Sequence[Path], part: str, named: Sequence[str] = 
     _check_same_data(run, others)
     data = data_of(config)
     train, subjects = data.cohort.part("train", data.rotation), data.cohort.part(part, data.rotation)  # type: ignore[arg-type]
-    return _Asked(config, subjects, fit_baselines(train, list(dict.fromkeys((*ALWAYS, *named)))))
+    fits = {name: mechanistic_map(train, name) for name in named if is_mechanistic(name)}
+    others_named = [name for name in named if not is_mechanistic(name)]
+    return _Asked(config, subjects, fit_baselines(train, list(dict.fromkeys((*ALWAYS, *others_named)))) | fits)
+
+
+def _is_baseline(name: str) -> bool:
+    return name in BASELINES or is_mechanistic(name)
 
 
 def _predictors(run: Path, others: Sequence[Path]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Training run, or a bundle with --cohort.", show_default=False)],
     baseline: Annotated[
         list[Path] | None,
-        typer.Option("--baseline", "-b", help="Another run, linear_mixed or gradient_boosting; repeatable."),
+        typer.Option("--baseline", "-b", help="Run, linear_mixed, gradient_boosting or mechanistic_map; repeatable."),
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="The run's exported bundle: score it in the run's place, calibrated.")

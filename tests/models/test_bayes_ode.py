@@ -209,7 +209,8 @@ def test_the_step_error_is_told_by_a_solver_that_has_one():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("patient", 0), ("hidden", 2.5), ("evidence", -1.0), ("least_noise", 0.0), ("compartments", 0)]
+    ("name", "value"),
+    [("patient", 0), ("hidden", 2.5), ("evidence", -1.0), ("robust", -1.0), ("least_noise", 0.0), ("compartments", 0)],
 )
 def test_a_number_out_of_range_is_refused(name, value):
     with pytest.raises(ConfigError, match=rf"{name} is .*model\.{name}"):

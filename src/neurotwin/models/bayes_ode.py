@@ -49,6 +49,9 @@ class BayesOde(Surrogate):
             changes of the quantity itself (`posterior.chart.Chart`): for records so dense that a step changes
             little.
         evidence: weight of minus the log evidence of the past in the training loss.
+        robust: standard deviations beyond which a value counts against the evidence by its logarithm, not its square; 0
+            for none. Where strong doses meet a patient who is hardly known, the linearised belief is too sure of itself;
+            without this the noise is learned from those few values, and the belief is too wide everywhere else.
         least_noise: smallest standard deviation of either noise, in model units (process: over the time scale).
 
     Raises:
@@ -73,9 +76,10 @@ class BayesOde(Surrogate):
         use_clock: bool = True,
         relative: bool = False,
         evidence: float = 1.0,
+        robust: float = 0.0,
         least_noise: float = 1e-3,
     ) -> None:
-        _check(patient=patient, hidden=hidden, compartments=compartments, evidence=evidence, least_noise=least_noise)
+        _check({"patient": patient, "hidden": hidden, "compartments": compartments}, evidence, robust, least_noise)
         n_obs, n_control = len(schema.variables), len(schema.treatments)
         n, memory = n_obs + patient, compartments * n_control
         blocks = (n_obs, patient, n * (n + 1) // 2, memory, n_obs)
@@ -90,6 +94,7 @@ class BayesOde(Surrogate):
             time=scaling.time,
             stretch=stretch if relative and stretch.any() else None,
             use_clock=use_clock,
+            robust=robust,
         )
         self.start = linear(self.n_static, n_obs)
         self.start_loading = nn.Parameter(0.1 * torch.randn(n_obs, patient))
@@ -232,11 +237,12 @@ def _uncorrelated(draws: Tensor) -> Tensor:
     return torch.cat([basis, -basis])
 
 
-def _check(*, evidence: float, least_noise: float, **sizes: int) -> None:
+def _check(sizes: dict[str, int], evidence: float, robust: float, least_noise: float) -> None:
     for name, value in sizes.items():
         if type(value) is not int or value < 1:
             raise ConfigError(f"{name} is {value!r}", where=f"model.{name}", expected="a whole number of at least 1")
-    if not evidence >= 0:
-        raise ConfigError(f"evidence is {evidence!r}", where="model.evidence", expected="a number of at least 0")
+    for name, number in (("evidence", evidence), ("robust", robust)):
+        if not number >= 0:
+            raise ConfigError(f"{name} is {number!r}", where=f"model.{name}", expected="a number of at least 0")
     if not least_noise > 0:
         raise ConfigError(f"least_noise is {least_noise!r}", where="model.least_noise", expected="a positive number")

@@ -117,3 +117,20 @@ def test_the_factor_of_what_is_partly_certain(rank):
     torch.testing.assert_close(factor @ factor.transpose(1, 2), covariance, rtol=1e-4, atol=1e-5)
     factor.sum().backward()
     assert torch.isfinite(covariance.grad).all()
+
+
+def test_a_wild_value_surprises_by_its_logarithm():
+    covariance, noise = covariance_of(3, batch=4), torch.tensor([0.3], dtype=DOUBLE)
+    width = torch.sqrt(covariance[:, 0, 0] + noise)
+    none, seen = torch.zeros(4, 1, dtype=DOUBLE), torch.ones(4, 1, dtype=DOUBLE)
+
+    def found(deviations, robust):
+        return conditioned(covariance, (deviations * width).unsqueeze(1), seen, noise, none, robust)
+
+    for deviations in (0.5, 2.9):
+        torch.testing.assert_close(found(deviations, 3.0).surprise, found(deviations, 0.0).surprise)
+    step = found(30.0, 3.0).surprise - found(3.0, 3.0).surprise
+    torch.testing.assert_close(step, torch.full((4,), 10.0, dtype=DOUBLE).log())
+    # What is believed afterwards is the same.
+    assert torch.equal(found(30.0, 3.0).shift, found(30.0, 0.0).shift)
+    assert torch.equal(found(30.0, 3.0).covariance, found(30.0, 0.0).covariance)

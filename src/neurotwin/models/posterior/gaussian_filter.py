@@ -42,7 +42,9 @@ def transported(covariance: Tensor, flow: Tensor, noise: Tensor) -> Tensor:
     return torch.cat([torch.cat([among, cross], dim=2), torch.cat([cross.transpose(1, 2), rest], dim=2)], dim=1)
 
 
-def conditioned(covariance: Tensor, innovation: Tensor, mask: Tensor, noise: Tensor, censor: Tensor) -> Conditioned:
+def conditioned(
+    covariance: Tensor, innovation: Tensor, mask: Tensor, noise: Tensor, censor: Tensor, robust: float = 0.0
+) -> Conditioned:
     """Condition n Gaussian numbers on noisy values of the first ``obs`` of them, one value after the other.
 
     The rows of an observed number shrink by a factor instead of a difference of two near numbers, which in single
@@ -54,6 +56,7 @@ def conditioned(covariance: Tensor, innovation: Tensor, mask: Tensor, noise: Ten
         mask: ``[batch, obs]`` 1 where there is a value.
         noise: ``[obs]`` variance of a value around its number.
         censor: ``[batch, obs]`` -1 or 1 where the value is a limit: it surprises only from the wrong side.
+        robust: standard deviations beyond which a surprise grows as a logarithm, not as a square; 0: it never does.
     """
     n_obs, n = innovation.shape[1], covariance.shape[1]
     shift = torch.zeros_like(covariance.select(2, 0))
@@ -75,6 +78,9 @@ def conditioned(covariance: Tensor, innovation: Tensor, mask: Tensor, noise: Ten
         wrong = torch.where(
             limit < 0, residual.clamp(max=0.0), torch.where(limit > 0, residual.clamp(min=0.0), residual)
         )
+        if robust:
+            # The least variance that puts the value at so many standard deviations.
+            total = torch.maximum(total, wrong.square() / robust**2)
         surprise = surprise + 0.5 * seen * (wrong.square() / total + torch.log(total) + _LOG_2_PI)
     return Conditioned(shift, covariance, surprise)
 

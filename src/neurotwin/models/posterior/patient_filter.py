@@ -50,6 +50,7 @@ class PatientFilter(nn.Module):
         stretch: ``[obs]`` of the charts around a variable that was observed before; on the first sight of a variable
             nothing is known but its modelling scale, and that is its chart. None: so it is always.
         use_clock: whether the field is told the time.
+        robust: see `neurotwin.models.posterior.gaussian_filter.conditioned`.
     """
 
     stretch: Tensor | None
@@ -65,9 +66,11 @@ class PatientFilter(nn.Module):
         time: float,
         stretch: Tensor | None,
         use_clock: bool,
+        robust: float = 0.0,
     ) -> None:
         super().__init__()
-        self.field, self.exposure, self.solver, self.time, self.use_clock = field, exposure, solver, time, use_clock
+        self.field, self.exposure, self.solver, self.time = field, exposure, solver, time
+        self.use_clock, self.robust = use_clock, robust
         self.n_obs, self.n = field.n_obs, field.n_obs + field.n_patient
         self.register_buffer("stretch", stretch, persistent=False)
         self.register_buffer("own", torch.eye(self.n_obs), persistent=False)
@@ -130,7 +133,7 @@ class PatientFilter(nn.Module):
     def informed(self, before: Belief, chart: Chart, row: Rows, noise: Noise) -> tuple[Belief, Tensor]:
         """The belief after a row's observations, and minus their log density in model units ``[batch]``."""
         innovation, log_growth = chart.local((row.value - before.y) * row.mask)
-        done = conditioned(before.covariance, innovation, row.mask, noise.value, row.censor)
+        done = conditioned(before.covariance, innovation, row.mask, noise.value, row.censor, self.robust)
         local, shift = done.shift.split([self.n_obs, self.n - self.n_obs], dim=-1)
         covariance, surprise = done.covariance, done.surprise
         if chart.stretch is not None:

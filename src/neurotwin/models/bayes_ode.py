@@ -49,9 +49,9 @@ class BayesOde(Surrogate):
             changes of the quantity itself (`posterior.chart.Chart`): for records so dense that a step changes
             little.
         evidence: weight of minus the log evidence of the past in the training loss.
-        robust: standard deviations beyond which a value counts against the evidence by its logarithm, not its square; 0
-            for none. Where strong doses meet a patient who is hardly known, the linearised belief is too sure of itself;
-            without this the noise is learned from those few values, and the belief is too wide everywhere else.
+        robust: standard deviations beyond which a value counts against the evidence by its logarithm, not its square;
+            0 for none. Where strong doses meet a patient who is hardly known, the linearised belief is too sure of
+            itself; the noise would be learned from those few values, and the belief be too wide everywhere else.
         least_noise: smallest standard deviation of either noise, in model units (process: over the time scale).
 
     Raises:

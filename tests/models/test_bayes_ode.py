@@ -85,6 +85,43 @@ def test_without_error_of_measurement_it_is_linear_regression_of_increments(rela
     assert (mean.abs() > 0.01).any() and (covariance.diagonal() < 0.999).any()
 
 
+@pytest.mark.parametrize("z", [-1.5, -0.5, 0.5, 1.5])
+def test_growth_seen_after_days_and_with_error_has_nearly_the_posterior_of_quadrature(z):
+    """dV/V = 0.15 z a day, measured every fourth day with an error of a twentieth: not Gaussian any more."""
+    cohort = toy_cohort(12, treatments=False, statics=False)
+    model = model_of(cohort, Euler(1.0), relative=True, least_noise=1e-7, use_clock=False).double()
+    unit = float(model.scaler.deviation[0])
+    daily, error = 0.15, 0.05
+    with torch.no_grad():
+        for item in (model.filter.field.last.weight, model.filter.field.last.bias, model.filter.field.direct.weight):
+            item.zero_()
+        model.filter.field.last.bias[2] = daily * model.scaler.time / unit
+        model.start_loading.zero_()
+        model.process_noise.fill_(-8.0)
+        model.value_noise.fill_(math.log(error / unit) / 5.0)
+        seen = torch.tensor([0, 4, 8])
+        log_volume = seen * math.log1p(daily * z)
+        value, mask = torch.zeros(1, 9, 2).double(), torch.zeros(1, 9, 2).double()
+        value[0, seen, 0], mask[0, seen, 0] = log_volume.double() / unit, 1.0
+        dt = torch.ones(1, 9).double()
+        dt[:, 0] = 0.0
+        core, clock, empty = (
+            model.initial(torch.zeros(1, 0).double()),
+            torch.zeros(1).double(),
+            torch.zeros(1, 0).double(),
+        )
+        after = model.unpacked(model.act(core, dense_rows(value, mask, dt, 0), clock, empty, observe=True).final)
+    grid = torch.linspace(-5, 5, 20_001).double()
+    # Differences from the first measurement share its error.
+    off = log_volume[1:].double() - seen[1:] * torch.log1p(daily * grid).unsqueeze(1)
+    precision = torch.linalg.inv(error**2 * (torch.eye(2) + torch.ones(2, 2)).double())
+    weight = torch.softmax(-0.5 * torch.einsum("gi,ij,gj->g", off, precision, off) - 0.5 * grid**2, 0)
+    mean = (weight * grid).sum()
+    sd = (weight * (grid - mean) ** 2).sum().sqrt()
+    assert abs(after.z[0, 0] - mean) < 0.05 * sd
+    assert 0.85 < after.covariance[0, 2, 2].sqrt() / sd < 1.2
+
+
 def test_a_linear_system_has_the_posterior_of_dense_linear_algebra():
     """Irregular visits, missing channels, RK4: all values at once, as one jointly Gaussian vector."""
     cohort = toy_cohort(12, treatments=False, statics=False)

@@ -78,12 +78,14 @@ def _unseen_rows(task: Task, cohort: Cohort, arm: Index, path: Path, train: bool
 
 
 def left_out(task: Task, cohort: Cohort, question: Question) -> Array:
-    """``[row, 3]``: every mouse by a model that was trained on the 29 others."""
+    """``[row, 3]``: every mouse by models that were trained on the 29 others, the mean of several seeds."""
     everyone = np.arange(len(cohort))
-    models = fit(task, [cohort.take(everyone != one) for one in everyone], CHOICE, seed=0)
-    said = np.empty((len(question), 3))
-    for one in np.unique(question.subject):
-        said[question.subject == one] = answers(task, models[one], ask_subjects(task, cohort, np.array([one])))
+    said = np.zeros((len(question), 3))
+    for seed in range(SEEDS):
+        models = fit(task, [cohort.take(everyone != one) for one in everyone], CHOICE, seed=seed)
+        for one in np.unique(question.subject):
+            asked = ask_subjects(task, cohort, np.array([one]))
+            said[question.subject == one] += answers(task, models[one], asked) / SEEDS
     return said
 
 

@@ -19,6 +19,7 @@ from neurotwin.solvers import Rows, Solver, over_rows
 
 QUICK = 5.0
 """Steps of a logarithm of noise beside those of a weight: it has far to go, by factors of ten."""
+N_PARTS = len(Belief._fields)
 
 
 class BayesOde(Surrogate):
@@ -37,7 +38,7 @@ class BayesOde(Surrogate):
     measurement. A censored value teaches the filter as its limit; it costs only while the forecast is on the wrong
     side.
 
-    The core is ``[y | z | covariance, lower triangle | exposure | seen before]``.
+    The core is ``[y | z | covariance, lower triangle | exposure | seen before | variance added since]``.
 
     Args:
         patient: length of ``z``.
@@ -82,7 +83,7 @@ class BayesOde(Surrogate):
         _check({"patient": patient, "hidden": hidden, "compartments": compartments}, evidence, robust, least_noise)
         n_obs, n_control = len(schema.variables), len(schema.treatments)
         n, memory = n_obs + patient, compartments * n_control
-        blocks = (n_obs, patient, n * (n + 1) // 2, memory, n_obs)
+        blocks = (n_obs, patient, n * (n + 1) // 2, memory, n_obs, n_obs)
         super().__init__(schema, scaling, core_size=sum(blocks), solver=solver, draws=draws)
         self.blocks, self.n, self.n_learned = blocks, n, n
         self.evidence, self.least_noise = evidence, least_noise
@@ -114,8 +115,8 @@ class BayesOde(Surrogate):
         loading = torch.cat([self.start_loading, torch.eye(self.blocks[1]).to(y)])
         own = F.pad(F.softplus(self.start_spread).square(), (0, self.blocks[1]))
         covariance = loading @ loading.T + own * torch.eye(self.n).to(y)
-        z, memory, seen = (torch.zeros(1, size).to(y).expand(y.shape[0], -1) for size in self._sizes())
-        return self._packed(Belief(y, z, covariance.expand(y.shape[0], -1, -1), memory, seen))
+        z, *rest = (torch.zeros(1, size).to(y).expand(y.shape[0], -1) for size in self._sizes())
+        return self._packed(Belief(y, z, covariance.expand(y.shape[0], -1, -1), *rest))
 
     def act(self, core: Tensor, rows: Rows, clock: Tensor, static: Tensor, *, observe: bool) -> Course:
         exporting = torch.compiler.is_exporting()
@@ -125,13 +126,13 @@ class BayesOde(Surrogate):
         counts, noise = observe and not exporting, self.noises()
 
         def body(carry: tuple[Tensor, ...], row: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-            held, t, surprise = Belief(*carry[:5]), carry[5], carry[6:]
+            held, t, surprise = Belief(*carry[:N_PARTS]), carry[N_PARTS], carry[N_PARTS + 1 :]
             chart = self.filter.chart(held.seen)
             asked, after = self.filter.moved(held, chart, row, t, static, noise, ask=ask)
             ended = t + row.dt
             if observe:
                 after, found = self.filter.informed(after, chart, row, noise)
-                surprise = (carry[6] + found,) if counts else ()
+                surprise = (surprise[0] + found,) if counts else ()
             if peeks:
                 kept = row.active & (row.peek == 0).unsqueeze(-1)
                 pairs = zip((*after, ended.unsqueeze(-1)), (*held, t.unsqueeze(-1)), strict=True)
@@ -144,8 +145,8 @@ class BayesOde(Surrogate):
         first = (*self.unpacked(core), clock, *([torch.zeros_like(clock)] if counts else []))
         carry, asked = over_rows(body, first, rows)
         at_query = self._packed(Belief(*(item.flatten(0, 1) for item in asked))).unflatten(0, (-1, rows.dt.shape[1]))
-        cost = self.evidence * carry[6] if counts and self.evidence else None
-        return Course(at_query, self._packed(Belief(*carry[:5])), carry[5], None, cost)
+        cost = self.evidence * carry[-1] if counts and self.evidence else None
+        return Course(at_query, self._packed(Belief(*carry[:N_PARTS])), carry[N_PARTS], None, cost)
 
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
         y, _, lower, *_ = core.split(list(self.blocks), dim=-1)
@@ -210,17 +211,17 @@ class BayesOde(Surrogate):
         return Noise(process, value)
 
     def _sizes(self) -> tuple[int, ...]:
-        """Of z, exposure and what was seen."""
+        """Of z, and of what stands behind the covariance."""
         return self.blocks[1], *self.blocks[3:]
 
     def _packed(self, belief: Belief) -> Tensor:
         lower = belief.covariance.flatten(1).index_select(1, self.lower)
-        return torch.cat([belief.y, belief.z, lower, belief.memory, belief.seen], dim=-1)
+        return torch.cat([belief.y, belief.z, lower, *belief[3:]], dim=-1)
 
     def unpacked(self, core: Tensor) -> Belief:
         """The belief in a core ``[batch, core]``."""
-        y, z, lower, memory, seen = core.split(list(self.blocks), dim=-1)
-        return Belief(y, z, lower.index_select(1, self.place).unflatten(1, (self.n, self.n)), memory, seen)
+        y, z, lower, *rest = core.split(list(self.blocks), dim=-1)
+        return Belief(y, z, lower.index_select(1, self.place).unflatten(1, (self.n, self.n)), *rest)
 
     def _many(self, item: Tensor) -> Tensor:
         """Each subject once per draw along the batch axis."""

@@ -23,6 +23,7 @@ class Belief(NamedTuple):
         covariance: ``[batch, n, n]`` of both, n = obs + patient.
         memory: ``[batch, size]`` exposure to treatments.
         seen: ``[batch, obs]`` 1 where the variable was observed before.
+        fresh: ``[batch, obs]`` variances that the rows since the last observation have added, each by itself.
     """
 
     y: Tensor
@@ -30,6 +31,7 @@ class Belief(NamedTuple):
     covariance: Tensor
     memory: Tensor
     seen: Tensor
+    fresh: Tensor
 
 
 class Noise(NamedTuple):
@@ -121,17 +123,29 @@ class PatientFilter(nn.Module):
                 # From coordinates around the old mean to those around the new one.
                 unit = 1 / chart.growth(local)
                 gained, flowed = gained * unit.square(), flowed * unit.unsqueeze(2)
+            by_z = flowed.narrow(2, self.n_obs, self.n - self.n_obs)
             return before._replace(
                 y=before.y + chart.change(local),
                 covariance=transported(before.covariance, flowed, gained.unsqueeze(2) * self.own),
                 memory=self.exposure.after(dosed, row.control, elapsed),
+                fresh=before.fresh + ((by_z @ doubt) * by_z).sum(-1) + gained,
             )
 
+        doubt = _last(before.covariance, self.n - self.n_obs)
         asked = belief(done.at_query, row.dt * row.query_at) if ask else before._replace(memory=dosed)
         return asked, belief(done.end, row.dt)
 
     def informed(self, before: Belief, chart: Chart, row: Rows, noise: Noise) -> tuple[Belief, Tensor]:
-        """The belief after a row's observations, and minus their log density in model units ``[batch]``."""
+        """The belief after a row's observations, and minus their log density in model units ``[batch]``.
+
+        What is not known of ``z`` makes a normal relative change in a row. Over ``k`` rows without an observation, in
+        which it acts alike, it is nearly the ``k``-th root of the whole change that is so. How many they were in effect
+        is told by variances: that of a sum of ``k`` equal terms is ``k`` times the sum of theirs. What comes from
+        before, and an error of measurement, lies on the logarithm.
+        """
+        if chart.stretch is not None:
+            variance = before.covariance.diagonal(dim1=1, dim2=2).narrow(1, 0, self.n_obs)
+            chart = Chart(chart.stretch * (before.fresh / (variance + noise.value)).clamp(max=1.0).detach())
         innovation, log_growth = chart.local((row.value - before.y) * row.mask)
         done = conditioned(before.covariance, innovation, row.mask, noise.value, row.censor, self.robust)
         local, shift = done.shift.split([self.n_obs, self.n - self.n_obs], dim=-1)
@@ -142,4 +156,12 @@ class PatientFilter(nn.Module):
             # A density of the local change becomes one of the value.
             surprise = surprise - (row.mask * log_growth).sum(-1)
         seen = torch.maximum(before.seen, row.mask)
-        return Belief(before.y + chart.change(local), before.z + shift, covariance, before.memory, seen), surprise
+        fresh = torch.where(row.mask > 0, 0.0, before.fresh)
+        after = Belief(before.y + chart.change(local), before.z + shift, covariance, before.memory, seen, fresh)
+        return after, surprise
+
+
+def _last(covariance: Tensor, n: int) -> Tensor:
+    """The block of the last ``n`` numbers."""
+    start = covariance.shape[1] - n
+    return covariance.narrow(1, start, n).narrow(2, start, n)

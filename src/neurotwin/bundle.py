@@ -3,7 +3,7 @@
     manifest.json      what it is, versions, and the sha256 of every other file
     signature.json     graph inputs and outputs, channels with units and ranges, layout of the state
     assimilate.onnx    state, covariates, rows of events -> state, support score
-    forecast.onnx      state, rows of a plan -> mean, quantiles, joint draws, step error
+    forecast.onnx      state, rows of a plan -> mean, quantiles, joint draws, step error, incidence of outcomes
     calibration.json   conformal factors
     golden.json        inputs and expected outputs
     training/          configuration, metrics and data card

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from neurotwin.errors import CohortError
 from neurotwin.events import Doses, EventTable, Observations
 from neurotwin.extras import need
+from neurotwin.follow_up import FollowUp, check_follow_up, columns_of, read_columns
 from neurotwin.schema import Schema
 
 FORMAT = 1
@@ -43,6 +44,8 @@ class Cohort:
         observations, doses: flat events, sorted by subject and time.
         truth: ``[subject]`` columns that only a simulator knows (its parameters), by name; never shown to a model.
         provenance: where it came from, as plain data.
+        follow_up: how each subject's course ended, None where the schema has no outcomes; for training and scoring,
+            never shown to a model that forecasts.
     """
 
     schema: Schema
@@ -53,6 +56,7 @@ class Cohort:
     doses: Doses
     truth: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    follow_up: FollowUp | None = None
 
     @classmethod
     def build(
@@ -67,6 +71,7 @@ class Cohort:
         fold: Sequence[int] | None = None,
         truth: dict[str, NDArray[np.float64]] | None = None,
         provenance: dict[str, Any] | None = None,
+        follow_up: FollowUp | None = None,
     ) -> Self:
         """Check, sort and split. ``fold``: where ``ids`` are pseudonyms, the folds of the source's ids.
 
@@ -88,6 +93,7 @@ class Cohort:
         ):
             if not np.isfinite(values).all():
                 raise CohortError(f"{int((~np.isfinite(values)).sum())} {name} are not finite", where="cohort")
+        check_follow_up(follow_up, len(schema.outcomes), len(ids), observations, doses)
         folds = np.array([fold_of(split_key, one) for one in ids] if fold is None else fold, dtype=np.int8)
         if folds.shape != (len(ids),) or ((folds < 0) | (folds >= N_FOLDS)).any():
             raise CohortError(
@@ -107,6 +113,7 @@ class Cohort:
             doses,
             truth or {},
             provenance,
+            follow_up,
         )
 
     def __len__(self) -> int:
@@ -132,6 +139,7 @@ class Cohort:
             observations=self.observations.of_subjects(index),
             doses=self.doses.of_subjects(index),
             truth={name: values[index] for name, values in self.truth.items()},
+            follow_up=None if self.follow_up is None else self.follow_up.take(index),
         )
 
     def part(self, part: Part, rotation: int = 0) -> Self:
@@ -183,6 +191,7 @@ class Cohort:
             ),
             truth,
             manifest["provenance"],
+            read_columns(subjects, str(folder)) if schema.outcomes else None,
         )
 
 
@@ -208,6 +217,7 @@ def write_shard(folder: Path, number: int, part: Cohort) -> dict[str, Any]:
     subjects: dict[str, Any] = {"id": pa.array(part.ids.tolist(), pa.string()), "fold": part.fold}
     subjects |= {static.name: part.statics[:, index] for index, static in enumerate(part.schema.statics)}
     subjects |= {f"truth.{name}": values for name, values in part.truth.items()}
+    subjects |= {} if part.follow_up is None else columns_of(part.follow_up)
     tables = {"subjects": subjects, "observations": vars(part.observations), "doses": vars(part.doses)}
     files = {}
     for name, columns in tables.items():

@@ -147,6 +147,8 @@ class Forecast:
             variable's head, as calibration and scoring see to (`neurotwin.heads.Head.recorded`).
         draws: ``[query, obs, draw]`` joint draws (one draw is one possible course of one subject), or None.
         ok: ``[query]`` False where the answer could not be computed.
+        incidence: ``[query, outcome]`` probability that each outcome has happened by the query, of a subject who was
+            free of all of them at its cut; or None.
         mean: ``[query, obs]`` expected records, of a bernoulli the probability of a 1, or None.
     """
 
@@ -155,6 +157,7 @@ class Forecast:
     draws: Array | None = None
     ok: NDArray[np.bool_] | None = None
     mean: Array | None = None
+    incidence: Array | None = None
 
     @property
     def median(self) -> Array:
@@ -166,12 +169,14 @@ Predict = Callable[[Episodes], Forecast]
 
 
 def make_episodes(
-    cohort: Cohort, cut: ArrayLike, *, min_visits: int = 2, max_horizon: float = np.inf
+    cohort: Cohort, cut: ArrayLike, *, min_visits: int = 2, max_horizon: float = np.inf, events: bool = False
 ) -> tuple[Episodes, Targets, NDArray[np.int64]]:
     """Cut each subject's course at ``cut`` (one time, or one per subject).
 
     Subjects with fewer than ``min_visits`` visits up to the cut, or none within ``max_horizon`` after it, are left
-    out. Returns the episodes, what came true, and the cohort row of each episode.
+    out. With ``events`` the course may also end with the follow-up: subjects whose follow-up goes on after the cut need
+    no later visit, and those whose follow-up has ended by then are left out. Returns the episodes, what came true at
+    later visits, and the cohort row of each episode.
 
     Raises:
         CohortError: no subject is left.
@@ -181,7 +186,10 @@ def make_episodes(
     past = seen.time <= cut[seen.subject]
     ahead = ~past & (seen.time <= cut[seen.subject] + max_horizon)
     visits_before = _count_visits(seen.take(past), n)
-    kept = np.flatnonzero((visits_before >= min_visits) & (np.bincount(seen.subject[ahead], minlength=n) > 0))
+    asked_about = np.bincount(seen.subject[ahead], minlength=n) > 0
+    if events and cohort.follow_up is not None:
+        asked_about = (asked_about & np.isnan(cohort.follow_up.time)) | (cohort.follow_up.time > cut)
+    kept = np.flatnonzero((visits_before >= min_visits) & asked_about)
     if not len(kept):
         raise CohortError(
             "no subject can be forecast",

@@ -1,4 +1,4 @@
-"""What the columns of a cohort mean: variables, treatments and static covariates, with units."""
+"""What the columns of a cohort mean: variables, treatments, static covariates and outcomes, with units."""
 
 import math
 from typing import Annotated, Any, Literal, Self
@@ -177,6 +177,17 @@ class Static(_Record):
         return tuple(f"{self.name}={level}" for level in self.levels) if self.levels else (self.name,)
 
 
+class Outcome(_Record):
+    """Something that can happen to a subject once and ends its follow-up, such as death.
+
+    Outcomes of one schema compete: at most one of them happens to a subject (`neurotwin.follow_up.FollowUp`).
+    """
+
+    name: Name
+    code: str = ""
+    source: str = ""
+
+
 class Schema(_Record):
     """Names, units and ranges of everything in a cohort. ``time_unit`` is the UCUM unit of all times."""
 
@@ -185,10 +196,20 @@ class Schema(_Record):
     variables: tuple[Variable, ...] = Field(min_length=1)
     treatments: tuple[Treatment, ...] = ()
     statics: tuple[Static, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _spare(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without outcomes where there are none: so a cohort of before outcomes keeps its hash."""
+        content: dict[str, Any] = handler(self)
+        if not self.outcomes:
+            del content["outcomes"]
+        return content
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        names = [item.name for group in (self.variables, self.treatments, self.statics) for item in group]
+        groups: tuple[Any, ...] = (self.variables, self.treatments, self.statics, self.outcomes)
+        names = [item.name for group in groups for item in group]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"names must differ, repeated: {', '.join(repeated)}")
         return self

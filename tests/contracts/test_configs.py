@@ -30,8 +30,11 @@ def all_choices():
     ]
 
 
+MOUNTED = {"solver": "solver@model.solver", "hazards": "+hazards@model.hazards"}
+
+
 def override(group, choice):
-    return f"solver@model.solver={choice}" if group == "solver" else f"{group}={choice}"
+    return f"{MOUNTED.get(group, group)}={choice}"
 
 
 @pytest.mark.parametrize(("group", "choice"), all_choices())

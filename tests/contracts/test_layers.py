@@ -14,6 +14,8 @@ TORCH_FREE_FILES = (
     "schema",
     "units",
     "events",
+    "follow_up",
+    "landmarks",
     "cohort",
     "timeline",
     "scaling",

@@ -6,7 +6,7 @@ import pytest
 
 PUBLIC = {
     "neurotwin.data": """
-        Batch CohortData EpisodeBatches random_batch random_cuts
+        Batch CohortData EpisodeBatches Events random_batch random_cuts
     """,
     "neurotwin.evaluation": """
         Difference Estimate EvaluationReport GradientBoosting LinearMixed Locf Metric PopulationMean Reliability
@@ -17,8 +17,8 @@ PUBLIC = {
         Exported Source export_bundle
     """,
     "neurotwin.models": """
-        LEVELS BayesOde Ensemble GreyBox Gru GruOdeBayes HybridOde LatentOde NeuralCde NeuralFlow NeuralOde
-        PopulationOde Prediction Surrogate joint_gaussian_nll
+        LEVELS BayesOde Ensemble GreyBox Gru GruOdeBayes Hazards HybridOde LatentOde NeuralCde NeuralFlow NeuralOde
+        PopulationOde Prediction Risk Surrogate joint_gaussian_nll
     """,
     "neurotwin.runtime": """
         INPUT_FAULTS PatientDocument PlanDocument Predictor Reason Twin check_order parse_document

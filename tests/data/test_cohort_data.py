@@ -17,7 +17,8 @@ HOW = {"max_step": 1.0, "min_visits": 2, "max_horizon": np.inf}
 
 
 def flat(batch):
-    return [tensor for item in batch for tensor in (item if isinstance(item, tuple) else (item,))]
+    parts = [item for item in batch if item is not None]
+    return [tensor for item in parts for tensor in (item if isinstance(item, tuple) else (item,))]
 
 
 def same(one, other):

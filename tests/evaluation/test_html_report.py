@@ -13,7 +13,7 @@ from neurotwin.evaluation import Locf, PopulationMean, evaluate
 from neurotwin.evaluation.report import render_report, write_report
 from neurotwin.evaluation.results import Estimate
 from neurotwin.evaluation.sections import CohortFacts, Curve, Period, PlanComparison, Points, Task
-from neurotwin.evaluation.table import spell
+from neurotwin.evaluation.spelling import spell
 from neurotwin.evaluation.trajectories import draw_trajectories
 from neurotwin.pages.document import DISCLAIMER
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from neurotwin.cohort import Cohort, fold_of
 from neurotwin.episodes import make_episodes
 from neurotwin.errors import ExtraMissingError, IngestError
+from neurotwin.follow_up import CENSORED, FollowUp
 from neurotwin.ingest.csv import ingest_csv
 from neurotwin.ingest.datasets import export_dataset
 
@@ -57,13 +59,28 @@ def test_arms_and_statics_are_those_of_the_trial(pbc):
 
 
 def test_nothing_that_looks_ahead_is_in_the_cohort(pbc):
+    """futime and status are outcomes only: they reach no variable, treatment or covariate, nor the question asked."""
     report, cohort, folder = pbc
-    names = {
-        one.name
-        for group in (cohort.schema.variables, cohort.schema.treatments, cohort.schema.statics)
-        for one in group
-    }
-    assert not names & {"futime", "status"} and report.files[0].columns_ignored == 3
+    mapping = report.mapping
+    items = [one for table in mapping.tables for one in (*table.variables, *table.treatments, *table.statics)]
+    assert not {name for one in items for name in one.columns} & {"futime", "status"}
+    assert report.files[0].columns_ignored == 1  # the row's number
+    other = replace(cohort, follow_up=FollowUp.unknown(len(cohort)))
+    asked, again = (vars(make_episodes(one, CUT)[0]) for one in (cohort, other))
+    for name, value in asked.items():
+        np.testing.assert_equal(getattr(again[name], "__dict__", again[name]), getattr(value, "__dict__", value))
+
+
+def test_follow_up_is_that_of_the_trial(pbc):
+    report, cohort, _ = pbc
+    assert [one.name for one in cohort.schema.outcomes] == ["transplant", "death"]
+    assert np.bincount(cohort.follow_up.event + 1).tolist() == [143, 29, 140]
+    assert report.survey["follow_up"] == {"censored": 143, "transplant": 29, "death": 140, "unknown": 0}
+    patient = cohort.ids.tolist().index("2")
+    assert (cohort.follow_up.time[patient], cohort.follow_up.event[patient]) == (5169.0, CENSORED)
+    last = np.zeros(len(cohort))
+    np.maximum.at(last, cohort.observations.subject, cohort.observations.time)
+    assert (cohort.follow_up.time > last).all()
 
 
 def test_the_split_is_the_published_one(pbc):

@@ -301,7 +301,9 @@ def test_the_residual_is_reported_and_penalised(cohorts):
         assert not model.residual_share(state, rows).any() and not model.forecast(state, rows).cost.any()
         model.mechanism.residual[-1].bias.fill_(0.5)
         share, cost = model.residual_share(state, rows), model.forecast(state, rows).cost
+        told = model.measures(state, rows)
     assert 0 < share[0] < 1 and share[1] == 0 and cost.sum() > 0
+    assert told == {"residual_share_volume": share[0]}
 
 
 def test_draws_are_the_same_for_every_plan(cohorts):

@@ -409,3 +409,17 @@ def test_the_debug_configurations_run(arguments, tmp_path, debug):
     ]
     assert main(given) == 0
     assert (folder / "metrics.json").is_file()
+
+
+def test_what_a_model_tells_of_itself_is_in_the_metrics(tmp_path, arguments, monkeypatch):
+    from neurotwin.models import NeuralOde
+    from neurotwin.train import main
+
+    def measures(self, state, rows):
+        assert state.shape == (len(rows.dt), self.state_size)
+        return {"patients": state.new_tensor(float(len(state)))}
+
+    monkeypatch.setattr(NeuralOde, "measures", measures)
+    assert main([*arguments(tmp_path / "run"), "trainer.max_epochs=1"]) == 0
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())["measures"]
+    assert list(found) == ["patients"] and found["patients"] > 1

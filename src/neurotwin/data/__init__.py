@@ -1,6 +1,6 @@
 """Training data: batches of episodes over a cohort."""
 
-from neurotwin.data.batch import Batch, random_batch, random_cuts
+from neurotwin.data.batch import Batch, Events, random_batch, random_cuts
 from neurotwin.data.module import CohortData, EpisodeBatches
 
-__all__ = ["Batch", "CohortData", "EpisodeBatches", "random_batch", "random_cuts"]
+__all__ = ["Batch", "CohortData", "EpisodeBatches", "Events", "random_batch", "random_cuts"]

@@ -20,6 +20,7 @@ class EpisodeBatches(Dataset[Batch]):
         cohort: the part of the cohort to draw from.
         seed: of the stream, usually ``(seed, epoch)``.
         repeats: how often each subject is visited, each time with another cut.
+        events: also ask how follow-up ended.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class EpisodeBatches(Dataset[Batch]):
         repeats: int = 1,
         shuffle: bool = True,
         forget: float = 0.0,
+        events: bool = False,
     ) -> None:
         self.cohort, self.seed = cohort, seed
         self.how: dict[str, Any] = {
@@ -41,6 +43,7 @@ class EpisodeBatches(Dataset[Batch]):
             "min_visits": min_visits,
             "max_horizon": max_horizon,
             "forget": forget,
+            "events": events,
         }
         rng = np.random.default_rng(seed)
         orders = [rng.permutation(len(cohort)) if shuffle else np.arange(len(cohort)) for _ in range(repeats)]
@@ -68,6 +71,8 @@ class CohortData(pl.LightningDataModule):
         limit: use only so many training subjects; None for all.
         num_workers: of the loader; 0 works in the main process.
         seed: of shuffling and cuts.
+
+    Training sets ``max_step`` to the model's, and ``events`` where the model has hazards.
 
     Raises:
         ConfigError: a number out of its range.
@@ -111,7 +116,7 @@ class CohortData(pl.LightningDataModule):
         self.how: dict[str, Any] = {"batch_size": batch_size, "min_visits": min_visits, "max_horizon": horizon}
         self.repeats, self.rotation, self.limit = repeats, rotation, limit
         self.num_workers, self.seed = num_workers, seed
-        self.max_step = 1.0
+        self.max_step, self.events = 1.0, False
         self._whole: Cohort | None = None
 
     @property
@@ -126,11 +131,12 @@ class CohortData(pl.LightningDataModule):
         part = self.cohort.part("train", self.rotation)
         if self.limit is not None:
             part = part.take(np.arange(min(self.limit, len(part))))
-        return _with_visits(part, self.how["min_visits"])
+        return _with_visits(part, self.how["min_visits"], events=self.events)
 
     def validation_part(self) -> Cohort:
         """Subjects to validate on: those with enough visits."""
-        return _with_visits(self.cohort.part("validation", self.rotation), self.how["min_visits"])
+        part = self.cohort.part("validation", self.rotation)
+        return _with_visits(part, self.how["min_visits"], events=self.events)
 
     def scaling(self) -> Scaling:
         """Scales of the training part; no other subject touches them."""
@@ -144,6 +150,7 @@ class CohortData(pl.LightningDataModule):
             max_step=self.max_step,
             repeats=self.repeats,
             forget=self.forget,
+            events=self.events,
             **self.how,
         )
         return self._loader(data)
@@ -152,15 +159,23 @@ class CohortData(pl.LightningDataModule):
         part = self.validation_part()
         # The same cuts in every epoch, several per subject.
         return self._loader(
-            EpisodeBatches(part, seed=(self.seed, 1), max_step=self.max_step, repeats=2, shuffle=False, **self.how)
+            EpisodeBatches(
+                part,
+                seed=(self.seed, 1),
+                max_step=self.max_step,
+                repeats=2,
+                shuffle=False,
+                events=self.events,
+                **self.how,
+            )
         )
 
     def _loader(self, data: EpisodeBatches) -> DataLoader[Batch]:
         return DataLoader(data, batch_size=None, num_workers=self.num_workers, persistent_workers=False)
 
 
-def _with_visits(part: Cohort, min_visits: int) -> Cohort:
-    usable = np.isfinite(random_cuts(part, np.random.default_rng(0), min_visits))
+def _with_visits(part: Cohort, min_visits: int, *, events: bool) -> Cohort:
+    usable = np.isfinite(random_cuts(part, np.random.default_rng(0), min_visits, events=events))
     if not usable.any():
         raise CohortError(
             "no subject has enough visits",

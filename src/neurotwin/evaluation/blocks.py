@@ -6,7 +6,7 @@ from neurotwin.evaluation import plots
 from neurotwin.evaluation.markup import figure, number, percent
 from neurotwin.evaluation.results import Estimate, Reliability, Scale, Score
 from neurotwin.evaluation.sections import PlanComparison, Task
-from neurotwin.evaluation.table import spell
+from neurotwin.evaluation.spelling import spell
 from neurotwin.pages import markup
 from neurotwin.pages.markup import key, table, text, unit_text
 

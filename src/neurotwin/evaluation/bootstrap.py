@@ -25,7 +25,7 @@ def bootstrap_sums(columns: Array, *, n_bootstrap: int, seed: int) -> Array:
         ``[1 + n_bootstrap, column]``.
     """
     parts = [columns.sum(axis=0)[None]]
-    parts += [weight @ columns for weight in _resamples(len(columns), n_bootstrap, seed)]
+    parts += [weight @ columns for weight in resamples(len(columns), n_bootstrap, seed)]
     return np.concatenate(parts)
 
 
@@ -46,7 +46,7 @@ def bootstrap_auc(
         return np.stack([ranking.auc(weight), ranking.auc(weight * share)], axis=1)
 
     parts = [both(np.ones((1, n_subjects)))]
-    for drawn in _resamples(n_subjects, n_bootstrap, seed):
+    for drawn in resamples(n_subjects, n_bootstrap, seed):
         pieces = max(1, -(-len(drawn) * len(subject) // _CHUNK))
         parts += [both(piece) for piece in np.array_split(drawn, pieces) if len(piece)]
     return np.concatenate(parts)
@@ -65,7 +65,7 @@ def percentile_interval(replicates: Array) -> tuple[Array, Array]:
     return ends[0], ends[1]
 
 
-def _resamples(n: int, n_bootstrap: int, seed: int) -> Iterator[Array]:
+def resamples(n: int, n_bootstrap: int, seed: int) -> Iterator[Array]:
     """How often each patient was drawn, ``[replicate, patient]``, in chunks."""
     generator = np.random.default_rng(seed)
     size = max(1, _CHUNK // max(n, 1))

@@ -54,6 +54,28 @@ def random_cuts(cohort: Cohort, *, min_visits: int = 2, max_horizon: float = np.
     return cuts
 
 
+def landmark_cuts(cohort: Cohort, cut: float | str, *, min_visits: int = 2, seed: int = 0) -> Array:
+    """``[subject]`` landmarks of event times: one time for all, or ``"random"``, one of each subject's visits from the
+    ``min_visits``-th on, the last one included where follow-up goes on after it. Whoever has none gets inf.
+
+    Raises:
+        ConfigError: another word.
+    """
+    if not isinstance(cut, str):
+        return np.full(len(cohort), float(cut))
+    if cut != "random":
+        raise ConfigError(f"cut {cut!r}", where="cut", expected="a time, or 'random'")
+    ends = np.full(len(cohort), np.nan) if cohort.follow_up is None else cohort.follow_up.time
+    seen, cuts = cohort.observations, np.full(len(cohort), np.inf)
+    bounds = np.searchsorted(seen.subject, np.arange(len(cohort) + 1))
+    for subject, name in enumerate(cohort.ids):
+        visits = np.unique(seen.time[bounds[subject] : bounds[subject + 1]])[min_visits - 1 :]
+        choices = visits[visits < ends[subject]]
+        if len(choices):
+            cuts[subject] = choices[int(_uniform(seed, str(name)) * len(choices))]
+    return cuts
+
+
 def _uniform(seed: int, subject_id: str) -> float:
     """A number in [0, 1) that is a hash of seed and id."""
     digest = hashlib.sha256(f"{seed}:{subject_id}".encode()).digest()

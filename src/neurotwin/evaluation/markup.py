@@ -2,7 +2,7 @@
 
 from neurotwin.evaluation.plots import Drawing
 from neurotwin.evaluation.results import Estimate
-from neurotwin.evaluation.table import spell
+from neurotwin.evaluation.spelling import spell
 from neurotwin.pages import markup
 
 MINUS = "\N{MINUS SIGN}"

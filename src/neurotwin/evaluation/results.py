@@ -109,11 +109,76 @@ class VariableCount(_Record):
     n_off_scale: int
 
 
+class EventScore(_Record):
+    """How well one predictor foretold one outcome by ``horizon`` after the landmark.
+
+    ``c_index``: pairs ranked rightly; ``brier``: mean squared error of the risk; ``predicted`` and ``observed``: mean
+    risk and share to whom it happened; ``groups``: the same by thirds of the risk. All with inverse probability of
+    censoring weights (`neurotwin.evaluation.event_metrics`).
+    """
+
+    predictor: str
+    outcome: str
+    horizon: float
+    n_subjects: int
+    n_events: int
+    c_index: Estimate
+    brier: Estimate
+    predicted: Estimate
+    observed: Estimate
+    groups: tuple[tuple[float, float], ...] = ()
+
+
+class EventDifference(_Record):
+    """C-index and Brier score of ``predictor`` minus those of ``baseline``, same subjects and resamples."""
+
+    predictor: str
+    baseline: str
+    outcome: str
+    horizon: float
+    c_index: Estimate
+    brier: Estimate
+
+
+class IntegratedBrier(_Record):
+    """Mean Brier score over the times from the landmark to the last horizon."""
+
+    predictor: str
+    outcome: str
+    until: float
+    value: Estimate
+
+
+class EventReport(_Record):
+    """Everything that was found about event times of the subjects who were free of all outcomes at the landmark.
+
+    ``ended``: how the follow-up of those subjects ended, by outcome and ``censored``. ``left_out``: baselines that
+    could not be fitted, with the reason.
+    """
+
+    cut: float | Literal["random"]
+    horizons: tuple[float, ...]
+    n_subjects: int
+    ended: dict[str, int]
+    predictors: tuple[str, ...]
+    scores: tuple[EventScore, ...]
+    integrated: tuple[IntegratedBrier, ...]
+    differences: tuple[EventDifference, ...]
+    left_out: dict[str, str] = {}
+
+    def score(self, predictor: str, outcome: str, horizon: float) -> EventScore:
+        """One score; raises InputError when there is none."""
+        for one in self.scores:
+            if (one.predictor, one.outcome, one.horizon) == (predictor, outcome, horizon):
+                return one
+        raise _missing("event score", predictor, outcome, horizon)
+
+
 class EvaluationReport(_Record):
     """Everything that one call of `neurotwin.evaluation.evaluate` found, and how it was asked.
 
     ``n_subjects`` of the cohort, ``n_scored`` of them had a past and a future; ``failed``: queries that a predictor
-    declared not answered.
+    declared not answered. ``events``: of a cohort whose schema has outcomes.
     """
 
     version: str
@@ -137,10 +202,14 @@ class EvaluationReport(_Record):
     differences: tuple[Difference, ...]
     reliability: tuple[Reliability, ...]
     subgroups: tuple[SubgroupScore, ...] = ()
+    events: EventReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: finite numbers, text or None."""
-        return self.model_dump(mode="json")
+        content = self.model_dump(mode="json")
+        if self.events is None:  # a cohort without outcomes
+            del content["events"]
+        return content
 
     @classmethod
     def from_dict(cls, content: Any) -> Self:

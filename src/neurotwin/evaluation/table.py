@@ -1,13 +1,14 @@
 """An evaluation as tables in the terminal, on stderr: stdout is for results that other programs read."""
 
-import math
 import sys
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from neurotwin.evaluation.event_table import print_events
 from neurotwin.evaluation.results import Estimate, EvaluationReport, Score
+from neurotwin.evaluation.spelling import spell
 
 _WIDE = 120  # columns of a terminal that has room for everything
 _EXTRA = (("RMSE", "rmse"), ("CRPS", "crps"), ("width", "width"))
@@ -28,6 +29,8 @@ def print_report(report: EvaluationReport, console: Console | None = None) -> No
     console.print(f"{scored}; in brackets: {report.confidence:.0%} patient bootstrap", style="dim")
     for line in omissions(report):
         console.print(line, style="yellow")
+    if report.events is not None:
+        print_events(report.events, report.time_unit, console)
 
 
 def omissions(report: EvaluationReport) -> list[str]:
@@ -40,20 +43,6 @@ def omissions(report: EvaluationReport) -> list[str]:
             lines.append(f"{name}: {count.n_off_scale} of {count.n_targets} measurements have no logarithm")
     lines += [f"{name}: {n} of {report.n_queries} questions not answered" for name, n in report.failed.items() if n]
     return lines
-
-
-def spell(estimate: Estimate, *, sign: bool = False) -> str:
-    """An estimate with its interval in text, such as ``0.586 (0.490 to 0.690)``; a dash where there is none.
-
-    Three digits of the largest of the numbers, and as many decimals for the others.
-    """
-    numbers = [one for one in (estimate.value, estimate.low, estimate.high) if one is not None]
-    if estimate.value is None:
-        return "-"
-    largest = max(abs(one) for one in numbers)
-    decimals = min(max(2 - math.floor(math.log10(largest)), 0), 9) if largest > 0 else 2
-    texts = [f"{round(one, decimals) + 0.0:{'+' if sign else ''}.{decimals}f}" for one in numbers]
-    return texts[0] if len(texts) < 3 else f"{texts[0]} ({texts[1]} to {texts[2]})"
 
 
 def _table(report: EvaluationReport, rows: list[Score], *, wide: bool) -> Table:

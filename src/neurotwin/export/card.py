@@ -1,5 +1,6 @@
 """MODEL_CARD.md: what a bundle is for, how good it was, and what it is not for."""
 
+from collections.abc import Mapping
 from typing import Any
 
 NOT_FOR = "Decisions about a patient without a qualified person and an approved product. This is not a medical device."
@@ -11,8 +12,9 @@ def model_card(
     data: dict[str, Any],
     calibration: dict[str, Any],
     parity: dict[str, float],
+    measures: Mapping[str, float],
 ) -> str:
-    """Markdown with YAML front matter."""
+    """Markdown with YAML front matter. ``measures``: what the model told of itself on validation subjects."""
     observed = signature["channels"]["observations"]
     given = signature["channels"]["treatments"]
     subjects = data["subjects"]
@@ -67,8 +69,17 @@ def model_card(
         "",
         *(f"- {name}: {value:.1e} of channel scale" for name, value in parity.items()),
         "",
+        *_told(measures),
     ]
     return "\n".join(lines)
+
+
+def _told(measures: Mapping[str, float]) -> list[str]:
+    """A section on what the model tells of itself, if it does."""
+    if not measures:
+        return []
+    told = [f"- {name.replace('_', ' ')}: {value:.3g}" for name, value in measures.items()]
+    return ["## What the model tells of itself", "", "On validation subjects:", "", *told, ""]
 
 
 def _edges(horizons: list[float | None]) -> str:

@@ -149,7 +149,9 @@ def _write(source: Source, draft: Path, name: str, version: str, timelines: int)
     )
     manifest = _manifest(source, name, version, [proto for _, proto in graphs.values()], synthetic, parity)
     (draft / "MODEL_CARD.md").write_text(
-        model_card(manifest, signature, dict(source.data), calibration.to_dict(), parity)
+        model_card(
+            manifest, signature, dict(source.data), calibration.to_dict(), parity, source.metrics.get("measures", {})
+        )
     )
     _write_json(draft / MANIFEST, {**manifest, "files": manifest_files(draft)})
     return Exported(draft, parity, {file: (draft / file).stat().st_size for file in graphs})

@@ -38,6 +38,7 @@ AXES: Mapping[str, tuple[str, ...]] = {
     "quantiles": ("batch", "row", "obs", "quantile"),
     "draws": ("batch", "row", "obs", "draw"),
     "step_error": ("batch", "row", "obs"),
+    "incidence": ("batch", "row", "outcome"),
 }
 
 
@@ -87,7 +88,8 @@ class AssimilateGraph(nn.Module):
 
 
 class ForecastGraph(nn.Module):
-    """State and plan -> mean, quantiles, joint draws and, for methods that estimate it, the step error.
+    """State and plan -> mean, quantiles, joint draws and, for methods that estimate it, the step error; for models with
+    hazards the cumulative incidence of each outcome since the plan's start.
 
     Quantiles and step error are those of latent values; mean and draws are expected records (`neurotwin.heads`).
     """
@@ -102,16 +104,19 @@ class ForecastGraph(nn.Module):
         empty = dt.new_zeros(*dt.shape, self.model.n_obs)
         prediction = self.model.forecast(state, Rows(dt, control, jump, empty, empty, empty, query_at, peek))
         scaler = self.model.scaler
-        answer = (prediction.natural_mean(scaler), prediction.quantiles(scaler), prediction.draws(scaler))
-        if prediction.error is None:
-            return answer
-        # The derivative of the modelling scale brings the error to the variable's unit.
-        return (*answer, prediction.error * scaler.slope(prediction.mean))
+        answer = [prediction.natural_mean(scaler), prediction.quantiles(scaler), prediction.draws(scaler)]
+        if prediction.error is not None:
+            # The derivative of the modelling scale brings the error to the variable's unit.
+            answer.append(prediction.error * scaler.slope(prediction.mean))
+        if prediction.risk is not None:
+            answer.append(prediction.risk.mean_incidence)
+        return tuple(answer)
 
     @property
     def output_names(self) -> list[str]:
         """Names of what `forward` returns."""
-        return ["mean", "quantiles", "draws", *(["step_error"] if self.model.has_error else [])]
+        told = {"step_error": self.model.has_error, "incidence": self.model.tells_risk}
+        return ["mean", "quantiles", "draws", *(name for name, there in told.items() if there)]
 
 
 def write_onnx(

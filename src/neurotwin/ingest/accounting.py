@@ -35,6 +35,7 @@ class Reason(StrEnum):
     BEFORE_INDEX = "before_index"
     BEFORE_BIRTH = "before_birth"
     AFTER_DEATH = "after_death"
+    AFTER_FOLLOW_UP = "after_follow_up"
     CODE_MISSING = "code_missing"
     CODE_AMBIGUOUS = "code_ambiguous"
     VALUE_MISSING = "value_missing"

@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neurotwin.events import Doses, Observations
+from neurotwin.follow_up import FollowUp
 from neurotwin.ingest.accounting import ACCEPTED, CODES, OUT_OF_SCOPE, ItemAccounts, Outcomes, Reason
 from neurotwin.ingest.ages import derive_age
 from neurotwin.ingest.buckets import BIRTH, DEATH, FOLD, INDEX, UNTIL_NEXT, Bucket
+from neurotwin.ingest.channels import margin_of
+from neurotwin.ingest.follow_up import read_ends
 from neurotwin.ingest.items import Items
 from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.rows import RowAccounts
@@ -25,12 +28,14 @@ Array = NDArray[np.float64]
 @dataclass(frozen=True)
 class Assembled:
     """Events in the cohort's time, by the subject numbers of the bucket; ``statics`` is ``[subject, static]``.
-    ``folds`` are those that the source allows each subject (see `folds`), None where it does not tell."""
+    ``folds`` are those that the source allows each subject (see `folds`), None where it does not tell; ``follow_up`` is
+    None where the mapping has no outcomes."""
 
     observations: Observations
     doses: Doses
     statics: Array
     folds: Array | None = None
+    follow_up: FollowUp | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,12 @@ def assemble(mapping: SourceMapping, bucket: Bucket, rows: RowAccounts, accounts
     statics, marks = Items(bucket.columns("statics")), Items(bucket.columns("marks"))
     folds, barred = _told_folds(mapping, marks, (values, doses, statics), len(bucket.subjects))
     _check_life(marks, values, doses, len(bucket.subjects))
+    ends = read_ends(marks, len(bucket.subjects))
+    ends.close(_margin(mapping), values, doses)
     index = _index_events(mapping, values, marks, len(bucket.subjects))
     observations = _observations(mapping, values, index)
     given = _doses(mapping, doses, index)
+    followed = ends.placed(marks, index.zero, index.conflict, index.scale, observations, given)
     table = _statics(statics, len(bucket.subjects), len(mapping.statics))
     born = _marked(marks, BIRTH, len(bucket.subjects))
     if age := derive_age(mapping, born, index.zero, index.conflict, barred, index.scale, accounts):
@@ -71,7 +79,12 @@ def assemble(mapping: SourceMapping, bucket: Bucket, rows: RowAccounts, accounts
         np.concatenate([items["primary"][mask] for items, mask in chosen]),
         np.concatenate([items.outcomes[mask] for items, mask in chosen]),
     )
-    return Assembled(observations, given, table, folds)
+    return Assembled(observations, given, table, folds, followed if mapping.outcomes else None)
+
+
+def _margin(mapping: SourceMapping) -> float:
+    """How much later than the end of follow-up records may be; only one table tells ends."""
+    return max([0.0, *(margin_of(mapping, table.follow_up) for table in mapping.tables if table.follow_up)])
 
 
 def _marked(marks: Items, mark: int, count: int) -> tuple[Array, Array]:

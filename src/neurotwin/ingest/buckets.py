@@ -39,9 +39,9 @@ KINDS: dict[str, dict[str, Any]] = {
 not follow, else the code of the reason for which an earlier primary item of the row was rejected, or 0. Times are as
 read: in the time unit, or microseconds since 2000 for dates. A dose's ``time`` is NaN at the index event; its ``end``
 is NaN for a bolus, infinite where it goes on, and `UNTIL_NEXT` where it ends with the next one. The ``time`` of the
-mark `FOLD` is not one, but the folds that it allows (`folds`).
+mark `FOLD` is not one, but the folds that it allows (`folds`). Marks from `ENDED` on end a follow-up (`follow_up`).
 """
-INDEX, BIRTH, DEATH, FOLD = range(4)
+INDEX, BIRTH, DEATH, FOLD, ENDED = range(5)
 UNTIL_NEXT = -np.inf
 
 

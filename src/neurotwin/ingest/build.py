@@ -97,6 +97,7 @@ def _cohort_of(
             None if assembled.folds is None else assembled.folds[order],
         ),
         provenance=provenance,
+        follow_up=None if assembled.follow_up is None else assembled.follow_up.take(order),
     )
 
 

@@ -7,10 +7,14 @@ import numpy as np
 
 from neurotwin.ingest.accounting import CODES, Reason
 from neurotwin.ingest.batches import Texts
+from neurotwin.ingest.buckets import ENDED
+from neurotwin.ingest.follow_up import EndChannel
 from neurotwin.ingest.mapping import SourceMapping, Table
 from neurotwin.ingest.mapping_checks import amount_unit
 from neurotwin.ingest.mapping_columns import (
+    DeathColumn,
     DurationColumn,
+    FollowUpColumn,
     LongVariable,
     StaticColumn,
     StopColumn,
@@ -78,7 +82,7 @@ class StaticChannel:
 @dataclass(frozen=True)
 class Channels:
     """All that a table gives, in the order of the mapping. ``margin`` is how long after death records may be, in the
-    unit of times as they are read."""
+    unit of times as they are read; ``end`` reads the end of follow-up."""
 
     values: tuple[ValueChannel, ...]
     doses: tuple[DoseChannel, ...]
@@ -88,6 +92,7 @@ class Channels:
     birth: TimeReader | None
     death: TimeReader | None
     margin: float
+    end: EndChannel | None
 
     @property
     def quantities(self) -> list[Quantity]:
@@ -122,14 +127,24 @@ def build_channels(mapping: SourceMapping, table: Table) -> Channels:
         reader(table.index),
         reader(table.birth),
         reader(table.death),
-        _margin(mapping, table),
+        margin_of(mapping, table.death),
+        _end(mapping, table, reader(table.follow_up)),
     )
 
 
-def _margin(mapping: SourceMapping, table: Table) -> float:
-    given = None if table.death is None else table.death.margin
+def margin_of(mapping: SourceMapping, column: DeathColumn | FollowUpColumn | None) -> float:
+    """How much later than a column's time records may be, in the unit of times as they are read."""
+    given = None if column is None else column.margin
     margin = conversion("d", mapping.time_unit).factor if given is None else given
     return margin * conversion(mapping.time_unit, "us").factor if mapping.dated else margin
+
+
+def _end(mapping: SourceMapping, table: Table, time: TimeReader | None) -> EndChannel | None:
+    if table.follow_up is None or time is None:
+        return None
+    names = [one.name for one in mapping.outcomes]
+    marks = {text: ENDED + 1 + names.index(name) for text, name in table.follow_up.outcomes.items()}
+    return EndChannel(time, marks | dict.fromkeys(table.follow_up.censored, ENDED))
 
 
 def _dose(mapping: SourceMapping, table: Table, item: TreatmentColumn, book: UnitBook, last: float) -> DoseChannel:

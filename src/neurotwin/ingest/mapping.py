@@ -15,6 +15,7 @@ from neurotwin.ingest.mapping_columns import (
     Column,
     DeathColumn,
     FoldColumn,
+    FollowUpColumn,
     LongVariable,
     Part,
     StaticColumn,
@@ -25,7 +26,7 @@ from neurotwin.ingest.mapping_columns import (
     check_dates,
 )
 from neurotwin.ingest.mapping_nonmem import NonmemOptions
-from neurotwin.schema import Name, Schema, Static, Treatment, Unit, Variable
+from neurotwin.schema import Name, Outcome, Schema, Static, Treatment, Unit, Variable
 
 
 class _Table(Part):
@@ -48,6 +49,7 @@ class _Table(Part):
     birth: BirthColumn | None = None
     death: DeathColumn | None = None
     fold: FoldColumn | None = None
+    follow_up: FollowUpColumn | None = None
     post_dose: dict[Column, Texts] = {}
     nonmem: NonmemOptions | None = None
     treatments: tuple[TreatmentColumn, ...] = ()
@@ -56,7 +58,7 @@ class _Table(Part):
     @property
     def time_columns(self) -> Iterator[TimeColumn]:
         """All columns of times."""
-        yield from (one for one in (self.time, self.index, self.birth, self.death) if one is not None)
+        yield from (one for one in (self.time, self.index, self.birth, self.death, self.follow_up) if one is not None)
         for item in self.treatments:
             yield from (one for one in (item.start, item.stop) if isinstance(one, TimeColumn))
 
@@ -67,6 +69,7 @@ class _Table(Part):
         yield from (one.column for one in self.time_columns)
         yield from (*self.drop, *self.post_dose)
         yield from () if self.fold is None else (self.fold.column,)
+        yield from () if self.follow_up is None else (self.follow_up.status,)
         for item in (*self.treatments, *self.statics):
             yield from item.columns
 
@@ -137,6 +140,7 @@ class SourceMapping(Part):
     variables: Annotated[tuple[Variable, ...], Field(min_length=1)]
     treatments: tuple[Treatment, ...] = ()
     statics: tuple[Static, ...] = ()
+    outcomes: Annotated[tuple[Outcome, ...], Field(max_length=100)] = ()
     replicates: tuple[Name, ...] = ()
     tables: Annotated[tuple[Table, ...], Field(min_length=1)]
 
@@ -159,6 +163,7 @@ class SourceMapping(Part):
             variables=self.variables,
             treatments=self.treatments,
             statics=self.statics,
+            outcomes=self.outcomes,
         )
 
     @property

@@ -20,6 +20,7 @@ def check_names(mapping: SourceMapping) -> None:
     )
     given = [one.static for table in tables for one in table.statics]
     _check_bound("static", (one.name for one in mapping.statics), [*given, *_check_ages(mapping, given)])
+    _check_outcomes(mapping)
     _known("replicates", mapping.replicates, {one.name for one in mapping.variables})
     if len(tables) > 1 and any(table.file is None and table.table is None for table in tables):
         raise ValueError("with several tables, each needs its file or table")
@@ -44,6 +45,14 @@ def _check_ages(mapping: SourceMapping, given: list[str]) -> set[str]:
         if any(one.name == name and one.levels for one in mapping.statics):
             raise ValueError(f"{name} has levels, so it is no age")
     return ages
+
+
+def _check_outcomes(mapping: SourceMapping) -> None:
+    ends = [table.follow_up for table in mapping.tables if table.follow_up is not None]
+    if len(ends) > 1:
+        raise ValueError("two tables tell the end of follow-up")
+    told = (name for end in ends for name in end.outcomes.values())
+    _check_bound("outcome", (one.name for one in mapping.outcomes), told)
 
 
 def _check_bound(kind: str, names: Iterable[str], used: Iterable[str]) -> None:
@@ -78,7 +87,14 @@ def _check_table(table: VisitsTable | LongTable) -> None:
     if timed and table.time is None:
         raise ValueError("a table with measurements needs its time column")
     if not (
-        table.variables or table.treatments or table.statics or table.index or table.birth or table.death or table.fold
+        table.variables
+        or table.treatments
+        or table.statics
+        or table.index
+        or table.birth
+        or table.death
+        or table.fold
+        or table.follow_up
     ):
         raise ValueError("a table that gives nothing")
     codes = [code for item in table.variables if hasattr(item, "codes") for code in item.codes]

@@ -126,6 +126,25 @@ class DeathColumn(TimeColumn):
     margin: Annotated[float, Field(ge=0)] | None = None
 
 
+class FollowUpColumn(TimeColumn):
+    """When the subject was last known of, and in the column ``status`` why no longer: ``outcomes`` gives texts the
+    outcome of the schema that they stand for, ``censored`` are those of subjects who were still free of all of them.
+
+    Measurements and doses that are later by more than ``margin`` (as of a `DeathColumn`) are rejected.
+    """
+
+    status: Column
+    outcomes: Annotated[dict[str, Name], Field(min_length=1)]
+    censored: Texts = ()
+    margin: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _check_status(self) -> Self:
+        if both := sorted(set(self.outcomes) & set(self.censored)):
+            raise ValueError(f"the status {both[0]!r} is an outcome and censored")
+        return self
+
+
 class Measured(Part):
     """Unit of a cell: that of ``unit_column`` where the cell there is filled, else ``unit``; no unit, no value.
 

@@ -1,4 +1,4 @@
-"""Marks of a batch: the index events, births, deaths and folds that its rows tell of their subjects."""
+"""Marks of a batch: index events, births, deaths, folds and ends of follow-up that its rows tell of their subjects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,12 +56,17 @@ class MarkReader:
             # A row of a code that is not mapped stays out of scope, though its fold counts.
             lone = bare & (not isinstance(table, LongTable))
             yield Marks(FOLD, folds, reason, (reason == 0) & (folds > 0) & (lone | _first(subject, folds)), lone)
+        if channels.end is not None and table.follow_up is not None:
+            ends = channels.end.read(columns.cell(table.follow_up.column), columns.cell(table.follow_up.status))
+            for mark, time, reason, told in ends:
+                yield Marks(mark, time, reason, told, bare)
 
     @property
     def _only_index(self) -> bool:
         table = self.table
         others = (*table.variables, *table.treatments, *table.statics)
-        return not others and table.birth is None and table.death is None and table.fold is None
+        marks = (table.birth, table.death, table.fold, table.follow_up)
+        return not others and all(one is None for one in marks)
 
 
 def _first(subject: Texts, folds: NDArray[np.float64]) -> Mask:

@@ -130,6 +130,10 @@ def print_summary(report: IngestReport, console: Console | None = None) -> None:
     for name, account in [*((one.path, one) for one in report.files), *report.items.totals.items()]:
         table.add_row(escape(name), *_counts(account))
     console.print(table)
+    if ends := report.survey.get("follow_up"):
+        few = report.survey["fewest"]
+        told = ", ".join(f"{name} {f'below {few}' if count is None else f'{count:,}'}" for name, count in ends.items())
+        console.print(f"follow-up ended by: {told}", soft_wrap=True, markup=False)
     for flag in report.flags:
         console.print(f"look at: {flag['what']} ({', '.join(flag['variables'])})", soft_wrap=True, markup=False)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurotwin.cohort import N_FOLDS, Cohort
 from neurotwin.events import Observations
+from neurotwin.follow_up import CENSORED
 from neurotwin.ingest.series import by_variable
 from neurotwin.schema import Schema
 from neurotwin.units import conversion
@@ -53,6 +54,8 @@ class Survey:
 
     def __init__(self, schema: Schema) -> None:
         self._names = [one.name for one in schema.variables]
+        self._ends_by = ["censored", *(one.name for one in schema.outcomes)]
+        self._ended = np.zeros(len(self._ends_by) + 1, dtype=np.int64)
         self._second = conversion(schema.time_unit, "s").factor
         variables, periods, bins = len(self._names), len(PERIOD_NAMES), len(EDGES) - 1
         self._ends = np.array([seconds for _, seconds in PERIODS])
@@ -67,6 +70,10 @@ class Survey:
     def add(self, cohort: Cohort) -> None:
         """Count a part."""
         self._subjects += np.bincount(cohort.fold, minlength=N_FOLDS)
+        if cohort.follow_up is not None:
+            known = np.isfinite(cohort.follow_up.time)
+            by = np.where(known, cohort.follow_up.event - CENSORED, len(self._ends_by))
+            self._ended += np.bincount(by, minlength=len(self._ended))
         present = np.zeros((len(cohort), len(PERIOD_NAMES)), dtype=np.bool_)
         for number, seen in by_variable(cohort.observations):
             then = np.zeros_like(present)
@@ -83,12 +90,15 @@ class Survey:
 
         * ``missingness``: the share of subjects who have it, by fold, and in each period of time the share of those
           who have anything then;
+        * ``follow_up``, where the schema has outcomes: how many subjects each of them ended the follow-up of, how many
+          were censored, and of how many the end is not known;
         * ``intervals``: how many times between its successive measurements of a subject fell into each bin.
         """
         kept = np.flatnonzero(self._present)
         return {
             "fewest": FEWEST,
             "folds": self._subjects.tolist(),
+            **self._follow_up(),
             "missingness": {
                 "periods": [PERIOD_NAMES[one] for one in kept],
                 "subjects": [_guarded(count) for count in self._present[kept].tolist()],
@@ -101,6 +111,12 @@ class Survey:
                 "by_name": {name: self._told_intervals(number) for number, name in enumerate(self._names)},
             },
         }
+
+    def _follow_up(self) -> dict[str, Any]:
+        if len(self._ends_by) == 1:
+            return {}
+        counts = zip([*self._ends_by, "unknown"], self._ended.tolist(), strict=True)
+        return {"follow_up": {name: _guarded(count) if count else 0 for name, count in counts}}
 
     def _period(self, seen: Observations) -> NDArray[np.int64]:
         """``[measurement]`` position in `PERIOD_NAMES`."""

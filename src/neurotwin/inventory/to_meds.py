@@ -8,7 +8,7 @@ each subject's time zero. Times are relative, so time zero is laid on one date, 
 Beside MEDS' own columns stand ``exact_value`` (the number as a double, with ``<`` or ``>``, since ``numeric_value`` has
 32 bits), ``end_time`` (of a period, null while it goes on), ``fold`` (of the subject: one split of MEDS is three folds)
 and ``cohort_id`` (the cohort's id, since ``subject_id`` is a number). With ``metadata/mapping.yaml`` they make the way
-back free of loss, but for times, which have microseconds.
+back free of loss, but for times, which have microseconds, and for the ends of follow-up, which are not written.
 """
 
 import json

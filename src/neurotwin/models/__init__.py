@@ -4,6 +4,7 @@ from neurotwin.models.bayes_ode import BayesOde
 from neurotwin.models.ensemble import Ensemble
 from neurotwin.models.gru import Gru
 from neurotwin.models.gru_ode_bayes import GruOdeBayes
+from neurotwin.models.hazards import Hazards, Risk
 from neurotwin.models.hybrid_ode import HybridOde
 from neurotwin.models.latent_ode import LatentOde
 from neurotwin.models.mechanism.grey_box import GreyBox
@@ -22,6 +23,7 @@ __all__ = [
     "GreyBox",
     "Gru",
     "GruOdeBayes",
+    "Hazards",
     "HybridOde",
     "LatentOde",
     "NeuralCde",
@@ -29,6 +31,7 @@ __all__ = [
     "NeuralOde",
     "PopulationOde",
     "Prediction",
+    "Risk",
     "Surrogate",
     "joint_gaussian_nll",
 ]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from neurotwin.errors import ConfigError
+from neurotwin.models.hazards import together
 from neurotwin.models.prediction import Prediction
 from neurotwin.models.surrogate import Course, Surrogate
 from neurotwin.scaling import Scaling
@@ -47,6 +48,10 @@ class Ensemble(Surrogate):
     def has_error(self) -> bool:
         return all(member.has_error for member in self._all())
 
+    @property
+    def tells_risk(self) -> bool:
+        return all(member.tells_risk for member in self._all())
+
     def initial(self, static: Tensor) -> Tensor:
         return torch.cat([member.initial(static) for member in self._all()], dim=-1)
 
@@ -74,11 +79,13 @@ class Ensemble(Surrogate):
         answers = [member.forecast(torch.cat([part, shared], dim=-1), rows) for member, part in parts]
         errors = [answer.error for answer in answers if answer.error is not None]
         costs = [answer.cost for answer in answers if answer.cost is not None]
+        risks = [answer.risk for answer in answers if answer.risk is not None]
         return Prediction(
             torch.cat([answer.location for answer in answers], dim=-1),
             torch.stack([answer.scale for answer in answers]).square().mean(0).sqrt(),
             torch.stack(errors).mean(0) if self.has_error else None,
             torch.stack(costs).sum(0) if costs else None,
+            together(risks) if risks else None,
         )
 
     def _all(self) -> list[Surrogate]:
@@ -102,6 +109,7 @@ def _check(members: Sequence[Surrogate]) -> None:
                 ("max_step", member.solver.max_step == first.solver.max_step),
                 ("draws", member.n_draws == first.n_draws),
                 ("scaling", _same_scaling(member, first)),
+                ("kind of hazards", member.tells_risk == first.tells_risk),
             )
             if not same
         ]

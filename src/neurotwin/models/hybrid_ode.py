@@ -167,6 +167,15 @@ class HybridOde(Surrogate):
         prior, prior_sd = self.posterior.prior(part["static"])
         return Belief(self.mechanism.parameters_of(phi), phi, sd, prior, prior_sd)
 
+    def measures(self, state: Tensor, rows: Rows) -> dict[str, Tensor]:
+        """The residual's share of the slope, of each state that it acts on."""
+        if self.mechanism.residual is None:
+            return {}
+        share = self.residual_share(state, rows)
+        acted_on = self.mechanism.push.sum(0) > 0
+        named = enumerate(self.mechanism.state_names)
+        return {f"residual_share_{name}": share[number] for number, name in named if acted_on[number]}
+
     def residual_share(self, state: Tensor, rows: Rows) -> Tensor:
         """``[state]`` how much of the slope is the residual's along a plan: the mean of its magnitude over the sum of
         both means, of each of the mechanism's states; rows in natural units."""

@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurotwin.models.hazards import HazardFactory
 from neurotwin.models.layers import Impulse, network, squashed
 from neurotwin.models.posterior.gaussian import divergence_from_standard
 from neurotwin.models.recent import Recent
 from neurotwin.models.surrogate import SMALLEST_SCALE, Course, Surrogate, missed, standard_draws
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
-from neurotwin.solvers import Rows, Solver, odesolve
+from neurotwin.solvers import Rows, Solver
 
 
 class LatentOde(Surrogate):
@@ -36,6 +37,7 @@ class LatentOde(Surrogate):
         draws: joint draws of a forecast; one is the posterior's mean.
         kl: weight of the divergence from the prior.
         past: weight of the absolute error of each past value, foretold just before it was learned from.
+        hazards: of the schema's outcomes, which then read z.
     """
 
     learns_spread = False
@@ -53,6 +55,7 @@ class LatentOde(Surrogate):
         draws: int = 16,
         kl: float = 0.01,
         past: float = 1.0,
+        hazards: HazardFactory | None = None,
     ) -> None:
         recent = Recent(schema)
         super().__init__(schema, scaling, core_size=memory + recent.size, solver=solver, draws=draws)
@@ -70,6 +73,7 @@ class LatentOde(Surrogate):
         self.impulse = Impulse(n_latent, self.n_control, known, hidden)
         self.noise_scale = network(n_latent, hidden // 2, self.n_obs)
         self.register_buffer("standard", standard_draws(draws, n_latent))
+        self.add_hazards(hazards, scaling, n_latent)
 
     def initial(self, static: Tensor) -> Tensor:
         return F.pad(torch.tanh(self.start(static)), (0, self.recent.size))
@@ -93,18 +97,18 @@ class LatentOde(Surrogate):
         if judged:
             rows = rows._replace(query_at=torch.ones_like(rows.dt))
         jump = self._encoder_jump if observe else self._jump
-        solution = odesolve(
+        course = self.solved(
             self._encoder_slope if observe else self._slope,
             core,
             rows,
             start=clock,
             static=static,
-            solver=self.solver,
             jump=jump if self.n_control else None,
             update=self._update if observe else None,
         )
-        cost = self.past * missed(self._expected(solution.at_query, static.unsqueeze(1)), rows) if judged else None
-        return Course(solution.at_query, solution.final, solution.clock, solution.error, cost)
+        if not judged:
+            return course
+        return course._replace(cost=self.past * missed(self._expected(course.at_query, static.unsqueeze(1)), rows))
 
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
         location, _ = core.split([self.n_obs, self.n_latent - self.n_obs], dim=-1)

@@ -4,12 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurotwin.models.hazards import HazardFactory
 from neurotwin.models.layers import Impulse, network, squashed
 from neurotwin.models.recent import Recent
 from neurotwin.models.surrogate import SMALLEST_SCALE, Course, Surrogate
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
-from neurotwin.solvers import Rows, Solver, odesolve
+from neurotwin.solvers import Rows, Solver
 
 
 class NeuralOde(Surrogate):
@@ -34,6 +35,7 @@ class NeuralOde(Surrogate):
         dropout: of what the memory learns from at a visit, and of the covariates at the start.
         extremes: whether a visit is told the rise above the lowest and the fall below the highest value so far
             (`neurotwin.models.recent.Recent`).
+        hazards: of the schema's outcomes, which then read observable and memory.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class NeuralOde(Surrogate):
         use_clock: bool = True,
         dropout: float = 0.0,
         extremes: bool = False,
+        hazards: HazardFactory | None = None,
     ) -> None:
         recent = Recent(schema, extremes)
         n_obs, n_control = len(schema.variables), len(schema.treatments)
@@ -69,22 +72,24 @@ class NeuralOde(Surrogate):
         nn.init.constant_(self.gain.bias, 1.0)
         # What is known of the past has no spread.
         self.noise[:, learned:] = 0.0
+        self.add_hazards(hazards, scaling, learned)
 
     def initial(self, static: Tensor) -> Tensor:
         return F.pad(self.start(static), (0, self.recent.size))
 
     def act(self, core: Tensor, rows: Rows, clock: Tensor, static: Tensor, *, observe: bool) -> Course:
-        solution = odesolve(
+        return self.solved(
             self._slope,
             core,
             rows,
             start=clock,
             static=static,
-            solver=self.solver,
             jump=self._jump if self.n_control else None,
             update=self._update if observe else None,
         )
-        return Course(solution.at_query, solution.final, solution.clock, solution.error)
+
+    def condition(self, core: Tensor) -> Tensor:
+        return core[..., : self.n_learned]
 
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
         learned = core[..., : self.n_learned]

@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurotwin.models.hazards import HazardFactory
 from neurotwin.models.layers import Impulse, network, squashed
 from neurotwin.models.posterior.gaussian import divergence_from_standard
 from neurotwin.models.recent import Recent
 from neurotwin.models.surrogate import SMALLEST_SCALE, Course, Surrogate, missed
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
-from neurotwin.solvers import Rows, Solver, odesolve
+from neurotwin.solvers import Rows, Solver
 
 
 class PopulationOde(Surrogate):
@@ -40,6 +41,7 @@ class PopulationOde(Surrogate):
         kl: weight of the divergence from the prior.
         past: weight of the absolute error of each past value, foretold just before it was learned from.
         use_clock: whether the field may depend on the time since the index event.
+        hazards: of the schema's outcomes, which then read x and the mean of z.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class PopulationOde(Surrogate):
         kl: float = 0.01,
         past: float = 1.0,
         use_clock: bool = True,
+        hazards: HazardFactory | None = None,
     ) -> None:
         recent, n_state = Recent(schema), len(schema.variables) + unseen
         learned = n_state + 2 * effects
@@ -76,6 +79,7 @@ class PopulationOde(Surrogate):
         nn.init.constant_(self.gain.bias, 1.0)
         # Draws differ in x and z; the rest of the core is known. The block of precisions has no draws of its own.
         self.noise[:, n_state + effects :] = 0.0
+        self.add_hazards(hazards, scaling, n_state + effects)
 
     def initial(self, static: Tensor) -> Tensor:
         return F.pad(self.start(static), (0, 2 * self.n_effects + self.recent.size))
@@ -100,18 +104,20 @@ class PopulationOde(Surrogate):
         judged = observe and self.past > 0 and not torch.compiler.is_exporting()
         if judged:
             rows = rows._replace(query_at=torch.ones_like(rows.dt))
-        solution = odesolve(
+        course = self.solved(
             self._slope,
             core,
             rows,
             start=clock,
             static=static,
-            solver=self.solver,
             jump=self._jump if self.n_control else None,
             update=self._update if observe else None,
         )
-        cost = self.past * missed(self.head(solution.at_query)[0], rows) if judged else None
-        return Course(solution.at_query, solution.final, solution.clock, solution.error, cost)
+        return course._replace(cost=self.past * missed(self.head(course.at_query)[0], rows)) if judged else course
+
+    def condition(self, core: Tensor) -> Tensor:
+        x, z, *_ = self._parts(core)
+        return torch.cat([x, z], dim=-1)
 
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
         x, z, *_ = self._parts(core)

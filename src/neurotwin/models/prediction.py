@@ -1,11 +1,15 @@
 """What a model says about the future."""
 
-from typing import NamedTuple
+import math
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from neurotwin.models.observation.scaler import Scaler
+
+if TYPE_CHECKING:
+    from neurotwin.models.hazards import Risk
 
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 """Quantile levels of every forecast."""
@@ -19,22 +23,40 @@ class Prediction(NamedTuple):
         scale: ``[batch, row, obs]`` standard deviation of the noise around a draw.
         error: ``[batch, row, obs]`` estimated step error of the solve, or None.
         cost: ``[batch]`` what the model adds to its training loss for this forecast, or None.
+        risk: of the schema's outcomes, where the model has hazards.
+        log_weight: ``[batch, draw]`` logarithm of how much each draw counts, once the end of follow-up is known; None:
+            all alike.
     """
 
     location: Tensor
     scale: Tensor
     error: Tensor | None
     cost: Tensor | None = None
+    risk: "Risk | None" = None
+    log_weight: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:
         """``[batch, row, obs]``"""
-        return self.location.mean(-1)
+        if self.log_weight is None:
+            return self.location.mean(-1)
+        return (self.location * torch.exp(self.log_weight)[:, None, None]).sum(-1)
+
+    @property
+    def apart(self) -> Tensor:
+        """``[batch, row, obs, draw]`` each draw's distance from the mean, times the root of how much it counts: the
+        products of two rows sum to their covariance."""
+        distance = self.location - self.mean.unsqueeze(-1)
+        if self.log_weight is None:
+            return distance / math.sqrt(distance.shape[-1])
+        return distance * torch.exp(0.5 * self.log_weight)[:, None, None]
 
     @property
     def deviation(self) -> Tensor:
         """``[batch, row, obs]`` total standard deviation: between draws and around them."""
-        return torch.sqrt(self.location.var(-1, correction=0) + self.scale**2)
+        if self.log_weight is None:
+            return torch.sqrt(self.location.var(-1, correction=0) + self.scale**2)
+        return torch.sqrt(self.apart.square().sum(-1) + self.scale**2)
 
     def quantiles(self, scaler: Scaler, levels: tuple[float, ...] = LEVELS) -> Tensor:
         """``[batch, row, obs, quantile]`` of the latent values in the variables' units, of the distribution with the

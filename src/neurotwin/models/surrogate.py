@@ -6,7 +6,7 @@ given a state and a plan, what will be seen? The state is one packed vector; its
 
 import warnings
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,11 @@ from neurotwin.models.observation.scaler import Scaler
 from neurotwin.models.prediction import Prediction
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
-from neurotwin.solvers import Rows, Solver
+from neurotwin.solvers import Rows, Solver, odesolve
+from neurotwin.solvers.odesolve import Jump, Update, VectorField
+
+if TYPE_CHECKING:  # hazards are made of the small networks, which are made of what stands here
+    from neurotwin.models.hazards import HazardFactory, Hazards, Risk
 
 SMALLEST_SCALE = 0.02
 """Least noise, in model units: a likelihood without a floor runs away on channels that repeat a value."""
@@ -32,6 +36,7 @@ class Course(NamedTuple):
         error: ``[batch, row, core]`` summed absolute step error, or None.
         cost: ``[batch]`` what the model adds to its own training loss for these rows, or None: how unlikely it found
             what it saw, or how much of what it did it should not have needed.
+        risk: ``[batch, row, 1 + outcome]`` states of the hazards where each row's query asks, or None.
     """
 
     at_query: Tensor
@@ -39,6 +44,7 @@ class Course(NamedTuple):
     clock: Tensor
     error: Tensor | None
     cost: Tensor | None = None
+    risk: Tensor | None = None
 
 
 class Surrogate(nn.Module, ABC):
@@ -69,6 +75,7 @@ class Surrogate(nn.Module, ABC):
         super().__init__()
         self.schema, self.scaler, self.solver = schema, Scaler(schema, scaling), solver
         self.n_draws, self.n_learned = draws, core_size
+        self.hazards: Hazards | None = None
         self.n_obs, self.n_control = len(schema.variables), len(schema.treatments)
         self.n_static = 2 * len(schema.static_columns)
         sizes = {
@@ -95,6 +102,11 @@ class Surrogate(nn.Module, ABC):
     def has_error(self) -> bool:
         """Whether a forecast tells the step error of its solve."""
         return self.solves and self.solver.has_error
+
+    @property
+    def tells_risk(self) -> bool:
+        """Whether a forecast tells the risk of the schema's outcomes."""
+        return self.hazards is not None
 
     @abstractmethod
     def initial(self, static: Tensor) -> Tensor:
@@ -152,7 +164,9 @@ class Surrogate(nn.Module, ABC):
         if self.n_draws == 1:
             course = self.act(core, rows, clock, static, observe=False)
             location, scale = self.head(course.at_query)
-            return Prediction(location.unsqueeze(-1), scale, self._step_error(course, location), course.cost)
+            risk = self._risk(course, rows, clock, static)
+            error = self._step_error(course, location)
+            return Prediction(location.unsqueeze(-1), scale, error, course.cost, risk)
         drawn = self.drawn(part).flatten(0, 1)
         many = Rows(*(_repeat(field, self.n_draws) for field in rows))
         course = self.act(drawn, many, _repeat(clock, self.n_draws), _repeat(static, self.n_draws), observe=False)
@@ -166,6 +180,7 @@ class Surrogate(nn.Module, ABC):
             torch.sqrt(scale.square().unflatten(0, split).mean(1)),
             None if error is None else error.unflatten(0, split).mean(1),
             cost if prior is None else prior if cost is None else cost + prior,
+            self._risk(course, many, _repeat(clock, self.n_draws), _repeat(static, self.n_draws)),
         )
 
     def drawn(self, part: dict[str, Tensor]) -> Tensor:
@@ -173,6 +188,11 @@ class Surrogate(nn.Module, ABC):
         told = [part["core"], part["static"], torch.log1p(part["visits"]), part["seen"]]
         width = F.softplus(self.spread(torch.cat(told, dim=-1)))
         return part["core"].unsqueeze(1) + width.unsqueeze(1) * self.noise
+
+    def measures(self, state: Tensor, rows: Rows) -> dict[str, Tensor]:
+        """What a model tells of itself along a plan (rows in natural units), by name, as scalars: training writes it
+        beside the validation loss."""
+        return {}
 
     def divergence(self, part: dict[str, Tensor]) -> Tensor | None:
         """``[batch]`` what a model with a prior adds to its training loss for the distribution of its draws."""
@@ -187,6 +207,43 @@ class Surrogate(nn.Module, ABC):
     def unpack(self, state: Tensor) -> dict[str, Tensor]:
         """Slices of the packed state by name."""
         return {name: state[..., begin:end] for name, (begin, end) in self.layout.items()}
+
+    def condition(self, core: Tensor) -> Tensor:
+        """``[..., told]`` what a hazard may depend on of a core ``[..., core]`` that follows a plan."""
+        return core
+
+    def add_hazards(self, factory: "HazardFactory | None", scaling: Scaling, inputs: int) -> None:
+        """Give the model hazards that read ``inputs`` columns of `condition`; None leaves it without."""
+        if factory is not None:
+            self.hazards = factory(self.schema, scaling, self.solver, inputs)
+
+    def solved(
+        self,
+        vector_field: VectorField,
+        core: Tensor,
+        rows: Rows,
+        *,
+        start: Tensor,
+        static: Tensor,
+        jump: Jump | None,
+        update: Update | None,
+    ) -> Course:
+        """The course of a core under a vector field. Hazards are solved with it where nothing is observed: who is
+        observed has survived."""
+        if self.hazards is None or update is not None:
+            done = odesolve(
+                vector_field, core, rows, start=start, static=static, solver=self.solver, jump=jump, update=update
+            )
+            return Course(done.at_query, done.final, done.clock, done.error)
+        return self.hazards.solved(
+            vector_field, self.condition, core, rows, start=start, static=static, solver=self.solver, jump=jump
+        )
+
+    def _risk(self, course: Course, rows: Rows, clock: Tensor, static: Tensor) -> "Risk | None":
+        if self.hazards is None or course.risk is None:
+            return None
+        told = self.condition(course.at_query)
+        return self.hazards.risk(course.risk, told, rows, clock, static, self.n_draws)
 
     def _step_error(self, course: Course, location: Tensor) -> Tensor | None:
         """Step error of the core, mapped through the head."""

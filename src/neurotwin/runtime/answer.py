@@ -53,6 +53,7 @@ def build_answer(
         "model": model_of(predictor),
         "plan": dict(plan),
         "prediction": None if forecast is None or after is None else _prediction(predictor, forecast, start, after),
+        **_risks(predictor, forecast, start, after),
         "support": dict(support),
         "checks": dict(checks),
         "inputs_used": used,
@@ -81,9 +82,8 @@ def check_output(predictor: Predictor, forecast: Forecast, notes: Notes) -> tupl
     A number that is not finite refuses the answer. A channel whose median leaves its plausible range is silenced (its
     quantiles and draws become NaN, and the answer says null); when all channels do, the answer is refused.
     """
-    finite = bool(np.isfinite(forecast.quantiles).all()) and (
-        forecast.draws is None or bool(np.isfinite(forecast.draws).all())
-    )
+    told = (forecast.quantiles, forecast.draws, forecast.incidence)
+    finite = all(bool(np.isfinite(values).all()) for values in told if values is not None)
     low, high = np.array([channel.plausible for channel in predictor.signature.variables]).T
     plausible = ((forecast.median >= low) & (forecast.median <= high)).all(axis=0)
     if not finite:
@@ -118,6 +118,24 @@ def _prediction(predictor: Predictor, forecast: Forecast, start: float, after: A
                 row["interval"] = {**evidence[place], "lo": next(low), "hi": next(high)}
             rows.append(row if not mute else {**row, "median": None, "interval": None})
     return rows
+
+
+def _risks(
+    predictor: Predictor, forecast: Forecast | None, start: float, after: Array | None
+) -> dict[str, list[dict[str, Any]] | None]:
+    """Of a bundle that tells of outcomes: the probability that each has happened by then, the plan's start survived."""
+    if not predictor.signature.outcomes:
+        return {}
+    if forecast is None or forecast.incidence is None or after is None:
+        return {"risks": None}
+    numbers = iter(_digits(forecast.incidence))
+    return {
+        "risks": [
+            {"t": t, "after": passed, "outcome": name, "probability": next(numbers)}
+            for t, passed in zip(_times(start + after), _times(after), strict=True)
+            for name in predictor.signature.outcomes
+        ]
+    }
 
 
 def _evidence(predictor: Predictor, name: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,12 +10,25 @@ from numpy.typing import NDArray
 
 from neurotwin.episodes import Forecast
 from neurotwin.events import Doses
+from neurotwin.landmarks import given_free
 from neurotwin.runtime.answer import check_output
 from neurotwin.runtime.documents import PlanDocument
 from neurotwin.runtime.predictor import Predictor
 from neurotwin.runtime.reading import Notes
 
 Array = NDArray[np.float64]
+
+
+def forecast_of(predictor: Predictor, found: Mapping[str, Array]) -> Forecast:
+    """What the graph said at one plan's queries ``[query, ...]``.
+
+    Where outcomes are told, the first query is the plan's start: risks are those of a patient who is free of all then.
+    """
+    risks = None
+    if predictor.signature.outcomes:
+        risks = given_free(found["incidence"][1:], found["incidence"][:1])
+        found = {name: values[1:] for name, values in found.items()}
+    return Forecast(predictor.levels, found["quantiles"], found["draws"], mean=found["mean"], incidence=risks)
 
 
 @dataclass

@@ -70,7 +70,8 @@ class Channel:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a runtime has to know of a bundle beside its graphs. Times are in ``time_unit``."""
+    """What a runtime has to know of a bundle beside its graphs. Times are in ``time_unit``; ``outcomes`` are those of
+    which it tells the risk."""
 
     variables: tuple[Channel, ...]
     treatments: tuple[Channel, ...]
@@ -86,6 +87,7 @@ class Signature:
     threshold: float
     recursive: bool
     counterfactual: str
+    outcomes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -133,6 +135,7 @@ class Signature:
             threshold=_finite(content["support"]["threshold"]),
             recursive=content["recursive"] is True,
             counterfactual=str(content["counterfactual"]),
+            outcomes=_outcomes(content),
         )
 
     @property
@@ -155,6 +158,12 @@ class Signature:
             mask[:, column : column + width] = known[:, None]
             column += width
         return values, mask
+
+
+def _outcomes(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the outcomes whose risk the forecast tells; a schema may have outcomes and its model no hazards."""
+    told = [item["name"] for item in content["graphs"]["forecast.onnx"]["outputs"]]
+    return tuple(str(item["name"]) for item in content["schema"]["outcomes"]) if "incidence" in told else ()
 
 
 def _label(item: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ from neurotwin.bundle import ASSIMILATE, FORECAST, Bundle
 from neurotwin.calibration import Calibration
 from neurotwin.episodes import Episodes, Forecast
 from neurotwin.errors import BundleError, IntegrityError, SchemaError
+from neurotwin.landmarks import ask_cuts, given_free
 from neurotwin.runtime.channels import Signature
 from neurotwin.runtime.graph import Graph
 from neurotwin.runtime.reading import Reader
@@ -53,9 +54,8 @@ class Predictor:
             outputs=_pick(sizes, "new_state", "support"),
             threads=threads,
         )
-        outputs = _pick(
-            sizes, "mean", "quantiles", "draws", *(["step_error"] if _tells_error(bundle.signature) else [])
-        )
+        more = {"step_error": _tells_error(bundle.signature), "incidence": bool(self.signature.outcomes)}
+        outputs = _pick(sizes, "mean", "quantiles", "draws", *(name for name, told in more.items() if told))
         self._forecast = Graph(bundle.graphs[FORECAST], FORECAST, inputs=sizes, outputs=outputs, threads=threads)
 
     @classmethod
@@ -154,7 +154,8 @@ class Predictor:
 
     def forecast(self, state: NDArray[np.float32], timeline: Timeline) -> dict[str, Array]:
         """``mean``, ``quantiles``, ``draws`` and, where the method has one, ``step_error``, each ``[batch, row, ...]``,
-        in the variables' units; quantiles are those of latent values, as in `neurotwin.episodes.Forecast`."""
+        in the variables' units; quantiles are those of latent values, as in `neurotwin.episodes.Forecast`.
+        ``incidence`` ``[batch, row, outcome]``, where outcomes are told, counts from the state's clock."""
         found = self._forecast.run(
             {
                 "state": state,
@@ -178,16 +179,25 @@ class Predictor:
             self._answer(episodes.take(np.arange(first, min(first + CHUNK, len(episodes)))))
             for first in range(0, len(episodes), CHUNK)
         ]
-        quantiles, draws, mean = (np.concatenate(column) for column in zip(*parts, strict=True))
+        quantiles, draws, mean, *incidence = (np.concatenate(column) for column in zip(*parts, strict=True))
         ok = np.isfinite(quantiles).all(axis=(1, 2))
-        return Forecast(self.levels, quantiles, draws if self.n_draws > 1 else None, ok, mean)
+        return Forecast(self.levels, quantiles, draws if self.n_draws > 1 else None, ok, mean, *incidence)
 
-    def _answer(self, episodes: Episodes) -> tuple[Array, Array, Array]:
+    def _answer(self, episodes: Episodes) -> tuple[Array, ...]:
+        if not self.signature.outcomes:
+            return self._asked(episodes)
+        subject = episodes.queries.subject
+        more, old, cut = ask_cuts(episodes)
+        *answer, incidence = self._asked(more)
+        return (*(part[old] for part in answer), given_free(incidence[old], incidence[cut][subject]))
+
+    def _asked(self, episodes: Episodes) -> tuple[Array, ...]:
         state, _ = self.assimilate(episodes.history(self.signature.max_step))
         plan = episodes.plan(self.signature.max_step)
         found = self.forecast(state, plan)
         place = (episodes.queries.subject, plan.query_row)
-        return found["quantiles"][place], found["draws"][place], found["mean"][place]
+        names = ("quantiles", "draws", "mean", *(("incidence",) if self.signature.outcomes else ()))
+        return tuple(found[name][place] for name in names)
 
 
 def _sizes(signature: Signature) -> dict[str, tuple[int | None, ...]]:
@@ -218,6 +228,7 @@ def _sizes(signature: Signature) -> dict[str, tuple[int | None, ...]]:
         "quantiles": (*seen, len(signature.levels)),
         "draws": (*seen, signature.n_draws),
         "step_error": seen,
+        "incidence": (None, None, len(signature.outcomes)),
     }
 
 

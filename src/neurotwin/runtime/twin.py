@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neurotwin.episodes import Forecast
 from neurotwin.errors import DocumentError, TimelineError
 from neurotwin.events import Doses, Observations, Queries
 from neurotwin.runtime.answer import build_answer, differences
-from neurotwin.runtime.asked import Asked
+from neurotwin.runtime.asked import Asked, forecast_of
 from neurotwin.runtime.documents import PatientDocument, PlanDocument, parse_document
 from neurotwin.runtime.history import check_settings
 from neurotwin.runtime.lanes import spread
@@ -203,7 +202,10 @@ class Twin:
         # What lies beyond anything that may be asked moves no answer, and is not walked to.
         reach = past.clock + predictor.signature.horizon * (1 + SAME)
         doses = replace(doses, end=np.where(doses.end > reach, np.inf, doses.end)).take(doses.time <= reach)
-        asked = [self.begin + item.after for item in items if item.after is not None]
+        tells = bool(predictor.signature.outcomes)
+        # Risks are those of a patient who is alive at the plan's start: it is asked about too, first of each plan.
+        first = [self.begin] if tells else []
+        asked = [np.r_[first, self.begin + item.after] for item in items if item.after is not None]
         queries = Queries.of(np.repeat(np.arange(n), [len(times) for times in asked]), np.concatenate(asked))
         try:
             timeline = past.timeline(np.full(n, past.clock), Observations.of([], [], [], []), doses, queries)
@@ -217,9 +219,7 @@ class Twin:
         found = predictor.forecast(np.repeat(past.state, n * lanes, axis=0), wide)
         for index, item in enumerate(items):
             place = (member[queries.subject == index], wide.query_row[queries.subject == index])
-            raw = Forecast(
-                predictor.levels, found["quantiles"][place], found["draws"][place], mean=found["mean"][place]
-            )
+            raw = forecast_of(predictor, {name: values[place] for name, values in found.items()})
             predictor.reader.judge_totals(timeline.take(np.array([index])), "plan.", item.notes)
             item.settle(predictor, raw)
 

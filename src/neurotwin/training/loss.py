@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from neurotwin.data import Events
 from neurotwin.errors import ConfigError
 from neurotwin.models import Prediction, joint_gaussian_nll
 from neurotwin.models.observation.scaler import Scaler
@@ -26,6 +27,10 @@ class JointGaussian(nn.Module):
         natural: whether absolute errors are those in the variables' own units, over what a model unit is at the centre
             of the scale: an error that is judged in centimetres weighs more the larger the lesion, which its logarithm
             does not show.
+        events: weight of the negative log likelihood of the end of follow-up, for models with hazards. Values are then
+            scored given that end: draws count as much as they foretold it, so that a course is not taken for average
+            because those who were worse had left (shared-parameter joint model: Rizopoulos 2012). 0 leaves hazards
+            untrained.
     """
 
     def __init__(
@@ -34,6 +39,7 @@ class JointGaussian(nn.Module):
         likelihood: float = 1.0,
         weights: Sequence[float] | None = None,
         natural: bool = False,
+        events: float = 1.0,
     ) -> None:
         super().__init__()
         if not absolute >= 0:
@@ -42,11 +48,25 @@ class JointGaussian(nn.Module):
             raise ConfigError(f"likelihood is {likelihood!r}", where="loss.likelihood", expected="a positive number")
         if weights is not None and not all(weight >= 0 for weight in weights):
             raise ConfigError(f"weights are {list(weights)}", where="loss.weights", expected="numbers of at least 0")
-        self.absolute, self.likelihood, self.natural = absolute, likelihood, natural
+        if not events >= 0:
+            raise ConfigError(f"events is {events!r}", where="loss.events", expected="a number of at least 0")
+        self.absolute, self.likelihood, self.natural, self.events = absolute, likelihood, natural, events
         self.weights = None if weights is None else torch.tensor(list(weights))
 
-    def forward(self, prediction: Prediction, value: Tensor, mask: Tensor, censor: Tensor, scaler: Scaler) -> Tensor:
+    def forward(
+        self,
+        prediction: Prediction,
+        value: Tensor,
+        mask: Tensor,
+        censor: Tensor,
+        scaler: Scaler,
+        events: Events | None = None,
+    ) -> Tensor:
         """Loss of each subject ``[batch]``, summed over its targets. ``value`` in the variables' units."""
+        if events is not None and prediction.risk is not None and self.events:
+            found, log_weight = prediction.risk.log_likelihood(events.start, events.end, events.event)
+            told = self(prediction._replace(risk=None, log_weight=log_weight), value, mask, censor, scaler)
+            return torch.as_tensor(told - self.events * events.weight * found)
         scaled, records = scaler.value(value, mask), scaler.records
         likelihood = joint_gaussian_nll(prediction, scaled, mask, censor, scaler.cells(value, mask), records.degrees)
         loss = self.likelihood * likelihood

@@ -12,6 +12,9 @@ from neurotwin.data import Batch
 from neurotwin.errors import SolverError
 from neurotwin.models import Prediction, Surrogate
 
+MEASURES = "validation/measures/"
+"""Before the names of what a model tells of itself."""
+
 
 def probe_parameters() -> list[nn.Parameter]:
     """Parameters that an optimizer's constructor can be tried on."""
@@ -49,11 +52,7 @@ class SurrogateTraining(pl.LightningModule):
 
     def forward(self, batch: Batch) -> tuple[Prediction, Tensor | None]:
         """The forecast of a batch, and what the model adds to the loss of each subject ``[batch]``, or None."""
-        fresh = torch.ones_like(batch.start)
-        blank = torch.zeros(
-            len(batch.start), self.model.state_size, dtype=batch.static.dtype, device=batch.static.device
-        )
-        state, past = self.model.follow(blank, fresh, batch.start, batch.static, batch.static_mask, batch.history)
+        state, past = self._followed(batch)
         prediction = self.model.forecast(state, batch.plan)
         costs = [cost for cost in (past, prediction.cost) if cost is not None]
         return prediction, sum(costs[1:], start=costs[0]) if costs else None
@@ -71,17 +70,22 @@ class SurrogateTraining(pl.LightningModule):
                 return None
             batch = batch.take(finite)
             per_subject, _ = self._score(batch)
-        loss = per_subject.sum() / batch.mask.sum()
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=int(batch.mask.sum()), prog_bar=True)
+        size = _size(batch)
+        loss = per_subject.sum() / size
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
         per_subject, prediction = self._score(batch)
-        size = int(batch.mask.sum())
+        size = _size(batch)
         value = self.model.scaler.value(batch.value, batch.mask)
         error = (prediction.mean - value).abs() * batch.mask
         self.log("validation/loss", per_subject.sum() / size, batch_size=size, prog_bar=True)
         self.log("validation/absolute_error", error.sum() / size, batch_size=size)
+
+        if type(self.model).measures is not Surrogate.measures:
+            for name, measured in self.model.measures(self._followed(batch)[0], batch.plan).items():
+                self.log(f"{MEASURES}{name}", measured, batch_size=len(batch.start))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["subjects"] = {"seen": self.seen, "failed": self.failed}
@@ -99,9 +103,17 @@ class SurrogateTraining(pl.LightningModule):
             "lr_scheduler": {"scheduler": self.make_scheduler(optimizer, steps), "interval": "step"},
         }
 
+    def _followed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """State after the past, and what the past costs."""
+        fresh = torch.ones_like(batch.start)
+        blank = torch.zeros(
+            len(batch.start), self.model.state_size, dtype=batch.static.dtype, device=batch.static.device
+        )
+        return self.model.follow(blank, fresh, batch.start, batch.static, batch.static_mask, batch.history)
+
     def _score(self, batch: Batch) -> tuple[Tensor, Prediction]:
         prediction, cost = self(batch)
-        loss = self.loss(prediction, batch.value, batch.mask, batch.censor, self.model.scaler)
+        loss = self.loss(prediction, batch.value, batch.mask, batch.censor, self.model.scaler, batch.events)
         return loss if cost is None else loss + cost, prediction
 
     def _count_failures(self, subjects: Tensor) -> None:
@@ -114,3 +126,8 @@ class SurrogateTraining(pl.LightningModule):
                 expected=f"at most {self.max_failed:.0%}",
                 remedy="lower the learning rate or the solver's max_step",
             )
+
+
+def _size(batch: Batch) -> int:
+    """Values to be foretold; a batch may tell ends of follow-up alone."""
+    return max(int(batch.mask.sum()), 1)

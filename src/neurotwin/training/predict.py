@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from neurotwin.episodes import Episodes, Forecast
+from neurotwin.landmarks import ask_cuts, given_free
 from neurotwin.models import LEVELS, Surrogate
 from neurotwin.solvers import Rows
 
@@ -24,11 +25,21 @@ class SurrogatePredictor:
             self._answer(episodes.take(np.arange(first, min(first + CHUNK, len(episodes)))))
             for first in range(0, len(episodes), CHUNK)
         ]
-        quantiles, draws, mean = (np.concatenate(column) for column in zip(*parts, strict=True))
+        quantiles, draws, mean, *incidence = (np.concatenate(column) for column in zip(*parts, strict=True))
         ok = np.isfinite(quantiles).all(axis=(1, 2))
-        return Forecast(np.array(LEVELS), quantiles, draws if self.model.n_draws > 1 else None, ok, mean)
+        given = draws if self.model.n_draws > 1 else None
+        return Forecast(np.array(LEVELS), quantiles, given, ok, mean, *incidence)
 
-    def _answer(self, episodes: Episodes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _answer(self, episodes: Episodes) -> tuple[np.ndarray, ...]:
+        if not self.model.tells_risk:
+            return self._asked(episodes)
+        subject = episodes.queries.subject
+        more, old, cut = ask_cuts(episodes)
+        *answer, incidence = self._asked(more)
+        return (*(part[old] for part in answer), given_free(incidence[old], incidence[cut][subject]))
+
+    def _asked(self, episodes: Episodes) -> tuple[np.ndarray, ...]:
+        """Quantiles, draws and mean at the queries, and incidences since the plan's start where there are hazards."""
         model, step = self.model, self.model.solver.max_step
         history, plan = episodes.history(step), episodes.plan(step)
         start, static, mask = (
@@ -40,10 +51,11 @@ class SurrogatePredictor:
             state = model.assimilate(blank, torch.ones_like(start), start, static, mask, Rows.of(history))
             prediction = model.forecast(state, Rows.of(plan))
             place = (torch.as_tensor(episodes.queries.subject, dtype=torch.int64), torch.as_tensor(plan.query_row))
-            answer = (
+            answer = [
                 prediction.quantiles(model.scaler),
                 prediction.draws(model.scaler),
                 prediction.natural_mean(model.scaler),
-            )
-        quantiles, draws, mean = (part[place].double().numpy() for part in answer)
-        return quantiles, draws, mean
+            ]
+            if prediction.risk is not None:
+                answer.append(prediction.risk.mean_incidence)
+        return tuple(part[place].double().numpy() for part in answer)

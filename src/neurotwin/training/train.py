@@ -26,7 +26,7 @@ from neurotwin.schema import Schema
 from neurotwin.training import run_folder
 from neurotwin.training.callbacks import Checkpoints
 from neurotwin.training.checkpoint import SafetensorsCheckpoints, read_checkpoint
-from neurotwin.training.module import SurrogateTraining
+from neurotwin.training.module import MEASURES, SurrogateTraining
 
 ModelFactory = Callable[[Schema, Scaling], Surrogate]
 
@@ -112,7 +112,7 @@ def _prepare(recipe: Recipe) -> tuple[SurrogateTraining, pl.Trainer, Scaling]:
     for part in (recipe.data.train_part, recipe.data.validation_part):
         part()
     model = recipe.model(cohort.schema, scaling)
-    recipe.data.max_step = model.solver.max_step
+    recipe.data.max_step, recipe.data.events = model.solver.max_step, model.tells_risk
     module = SurrogateTraining(model, recipe.loss, recipe.optimizer, recipe.scheduler, seed=recipe.seed)
     trainer = recipe.trainer(
         callbacks=list(recipe.callbacks),
@@ -177,6 +177,11 @@ def _metrics(trainer: pl.Trainer, module: SurrogateTraining, seconds: float) -> 
         "steps": trainer.global_step,
         "parameters": sum(item.numel() for item in module.model.parameters()),
         "failed_subjects": module.failed,
+        "measures": {
+            name.removeprefix(MEASURES): float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith(MEASURES)
+        },
         "seconds": round(seconds, 2),
         "versions": {"neurotwin": __version__, "torch": torch.__version__, "lightning": version("lightning")},
     }

@@ -11,6 +11,7 @@ from neurotwin.cohort import Cohort
 from neurotwin.errors import CohortError, ConfigError
 from neurotwin.evaluation.baselines import ALWAYS, BASELINES, fit_baselines
 from neurotwin.evaluation.evaluate import evaluate
+from neurotwin.evaluation.events import event_section, risk_predictors
 from neurotwin.evaluation.results import EvaluationReport
 from neurotwin.evaluation.sections import CohortFacts
 from neurotwin.recipes import data_of, load_run
@@ -90,6 +91,7 @@ class _Asked(NamedTuple):
     """What a run's configuration asks, about which subjects, and the baselines that its training part gives."""
 
     config: dict[str, Any]
+    train: Cohort
     subjects: Cohort
     baselines: dict[str, Any]
 
@@ -98,7 +100,7 @@ class _Asked(NamedTuple):
     ) -> EvaluationReport:
         """The report on these predictors."""
         how = self.config["evaluation"]
-        return evaluate(
+        report = evaluate(
             predictors,
             self.subjects,
             cut=how["cut"],
@@ -109,6 +111,17 @@ class _Asked(NamedTuple):
             seed=self.config["seed"],
             by=by,
         )
+        events = event_section(
+            risk_predictors({name: predict for name, predict in predictors.items() if name not in self.baselines}),
+            self.train,
+            self.subjects,
+            cut=how["cut"],
+            horizons=horizons_of(self.config),
+            min_visits=how["min_visits"],
+            n_bootstrap=n_bootstrap,
+            seed=self.config["seed"],
+        )
+        return report.model_copy(update={"events": events})
 
 
 def _asked(run: Path, others: Sequence[Path], part: str, named: Sequence[str] = ()) -> _Asked:
@@ -120,7 +133,7 @@ def _asked(run: Path, others: Sequence[Path], part: str, named: Sequence[str] = 
     train, subjects = data.cohort.part("train", data.rotation), data.cohort.part(part, data.rotation)  # type: ignore[arg-type]
     fits = {name: mechanistic_map(train, name) for name in named if is_mechanistic(name)}
     others_named = [name for name in named if not is_mechanistic(name)]
-    return _Asked(config, subjects, fit_baselines(train, list(dict.fromkeys((*ALWAYS, *others_named)))) | fits)
+    return _Asked(config, train, subjects, fit_baselines(train, list(dict.fromkeys((*ALWAYS, *others_named)))) | fits)
 
 
 def _is_baseline(name: str) -> bool:

@@ -9,6 +9,7 @@ from neurotwin.cohort import Cohort
 from neurotwin.episodes import Predict
 from neurotwin.errors import CohortError, ConfigError
 from neurotwin.evaluation import EvaluationReport, Locf, PopulationMean, calibrated, evaluate
+from neurotwin.evaluation.events import event_section, risk_predictors
 from neurotwin.runtime import Predictor
 
 
@@ -53,7 +54,7 @@ def evaluate_bundle(
     }
     last = float(predictor.calibration.horizons[-1])
     inner = [float(edge) for edge in predictor.calibration.horizons[:-1]]
-    return evaluate(
+    report = evaluate(
         predictors,
         whole.part(part),  # type: ignore[arg-type]
         cut="random" if cut is None else cut,
@@ -62,3 +63,12 @@ def evaluate_bundle(
         n_bootstrap=n_bootstrap,
         by=by,
     )
+    events = event_section(
+        risk_predictors({predictor.bundle.name: predictor}),
+        train,
+        whole.part(part),  # type: ignore[arg-type]
+        cut="random" if cut is None else cut,
+        horizons=[*inner, last],
+        n_bootstrap=n_bootstrap,
+    )
+    return report.model_copy(update={"events": events})

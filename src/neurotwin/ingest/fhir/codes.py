@@ -52,7 +52,7 @@ class Choice:
 
 
 def _only_measures(table: Table) -> bool:
-    return not any((table.treatments, table.statics, table.index, table.birth, table.death))
+    return not any((table.treatments, table.statics, table.index, table.birth, table.death, table.follow_up))
 
 
 def _named(table: Table) -> Iterable[tuple[str, str, str]]:

@@ -88,6 +88,7 @@ class PersonalMechanism(nn.Module):
         self.links = Links(names, default, kinds)
         self.moving_links = Links(free, default[: len(free)], kinds[: len(free)])
         first = torch.as_tensor(mechanism.initial_state(1), dtype=torch.float32)[0]
+        self.state_names = tuple(item.name for item in mechanism.states)
         is_log = [bool(x > 0) and item.bounds[0] >= 0 for x, item in zip(first, mechanism.states, strict=True)]
         doses = (scaler.treatment @ self.channels.given).float()
         sizes = typical_sizes(mechanism, doses, min(solver.max_step, mechanism.max_step), max(horizon, solver.max_step))

@@ -81,14 +81,13 @@ def _limits(cells: Cells, censor: Tensor) -> Cells:
 
 def _exact(prediction: Prediction, value: Tensor, mask: Tensor) -> tuple[Tensor, _Factors]:
     """Of the values that are recorded exactly, ``[batch]``, and what they tell of the factors."""
-    flat = prediction.location.flatten(1, 2)
-    mean, n_draws = flat.mean(-1), flat.shape[-1]
-    loading = (flat - mean.unsqueeze(-1)) / math.sqrt(n_draws)
+    mean, loading = prediction.mean.flatten(1), prediction.apart.flatten(1, 2)
     weight = mask.flatten(1) / prediction.scale.flatten(1)
     white = (value.flatten(1) - mean) * weight
     factor = loading * weight.unsqueeze(-1)
     # Woodbury: the inverse and determinant of I + factor factor' need only a draw-by-draw matrix.
-    core = torch.eye(n_draws, dtype=flat.dtype, device=flat.device) + factor.transpose(1, 2) @ factor
+    eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    core = eye + factor.transpose(1, 2) @ factor
     triangle, failed = torch.linalg.cholesky_ex(core)
     # One subject that blew up must not end the batch: its likelihood is not a number, and the others have theirs.
     triangle = torch.where(failed.view(-1, 1, 1) == 0, triangle, torch.nan)

@@ -1,5 +1,6 @@
 """Export: a bundle that answers as its model does, or an error and nothing on disk."""
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -177,7 +178,7 @@ def untraced(exported, monkeypatch):
 
 def changed(source, name, change):
     """The source with some weights of its model changed."""
-    model = toy_model(source.cohort, solver=source.model.solver)
+    model = copy.deepcopy(source.model)
     with torch.no_grad():
         change(model.get_parameter(name))
     return dataclasses.replace(source, model=model)

@@ -65,8 +65,8 @@ def train_together(
         cell.forward = MethodType(_gru_cell, cell)
     weights, buffers = stack_module_state(asked)
 
-    def one(weight: dict[str, Tensor], buffer: dict[str, Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
-        return functional_call(asked[0], (weight, buffer), (batch,))
+    def one(weight: dict[str, Tensor], buffer: dict[str, Tensor], fields: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+        return functional_call(asked[0], (weight, buffer), (Batch(*fields),))
 
     every = vmap(one, randomness="different")
     search = optimizer(list(weights.values()))
@@ -74,7 +74,8 @@ def train_together(
     torch.manual_seed(seed)
     for step in range(steps):
         batches = stacked([next(stream) for stream in streams])
-        location, scale = every(weights, buffers, batches)
+        # Ends of follow-up are not asked for, and None is no tensor.
+        location, scale = every(weights, buffers, tuple(field for field in batches if field is not None))
         losses = [
             _loss(loss, Prediction(location[number], scale[number], None), number, batches, model)
             for number, model in enumerate(models)
@@ -103,7 +104,9 @@ def stacked(batches: Sequence[Batch]) -> Batch:
     size = max(len(batch.start) for batch in batches)
     columns = []
     for parts in zip(*batches, strict=True):
-        if isinstance(parts[0], Rows):
+        if parts[0] is None:
+            columns.append(None)
+        elif isinstance(parts[0], Rows):
             fields = zip(*parts, strict=True)
             columns.append(Rows(*(_padded(field, size) for field in fields)))
         else:

@@ -63,8 +63,9 @@ GRID: dict[str, Choice] = {
     "trusting": Choice(trust=3.0, dropout=0.2),
     "forgetful": Choice(dropout=0.5, forget=0.3, others=0.3),
     "long": Choice(steps=600, rate=2e-3, decay=0.1, dropout=0.5),
-    "extremes": Choice(trust=3.0, dropout=0.2, extremes=True),
-    "long_extremes": Choice(steps=600, rate=2e-3, decay=0.1, trust=3.0, extremes=True),
+    "fast": Choice(rate=1e-2, trust=3.0, dropout=0.2),
+    "fast_extremes": Choice(rate=1e-2, trust=3.0, dropout=0.2, extremes=True),
+    "careful_extremes": Choice(rate=1e-2, trust=3.0, dropout=0.4, decay=0.1, extremes=True),
 }
 
 
@@ -86,7 +87,7 @@ def fit(
     weights = [1.0 if one.name == task.variable else choice.others for one in cohorts[0].schema.variables]
     train_together(
         models,
-        JointGaussian(1.0, choice.likelihood, weights, natural=task.scale == "natural"),
+        JointGaussian(1.0, choice.likelihood, weights),
         streams,
         steps=choice.steps,
         optimizer=partial(torch.optim.AdamW, lr=choice.rate, weight_decay=choice.decay),

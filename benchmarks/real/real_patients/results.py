@@ -83,7 +83,7 @@ FEW = "fewer configurations and seeds were trained than the grid has"
 CAUSES = {
     "paquid: mean absolute error": FEW,
     "paquid: root mean squared error": FEW,
-    "laleh: mean absolute error": "not known; boosting does better, told the same, though fitted on four folds and not three",
+    "laleh: mean absolute error": "not known; boosting, told the same, does better (on four folds, not three)",
     "laleh: root mean squared error": "as for the mean absolute error",
     "laleh: upper bound of the difference to LOCF": "as for the mean absolute error",
     "pbc: mean absolute error": FEW,

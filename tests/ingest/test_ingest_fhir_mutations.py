@@ -128,7 +128,7 @@ def mutated(draw):
             del resources[number]
         elif change == "add" or not found:
             holders = [resource, *(one for path in found if isinstance(one := at(resource, path), dict))]
-            draw(st.sampled_from(holders))[draw(st.sampled_from(KEYS))] = draw(values)
+            draw(st.sampled_from(holders))[draw(st.sampled_from(KEYS))] = copy.deepcopy(draw(values))
         else:
             *above, key = draw(st.sampled_from(found))
             holder = at(resource, above)
@@ -137,7 +137,7 @@ def mutated(draw):
             elif change == "swap":
                 holder[key] = copy.deepcopy(at(*draw(st.sampled_from([(resource, path) for path in found]))))
             else:
-                holder[key] = draw(values)
+                holder[key] = copy.deepcopy(draw(values))
     return resources
 
 

@@ -104,13 +104,7 @@ class NeuralFlow(NeuralOde):
             kept = row.active & (row.peek == 0).unsqueeze(-1)
             return (torch.where(kept, after, before), torch.where(row.peek == 0, t + row.dt, t)), (begun, t)
 
-        if torch.compiler.is_exporting():
-            (final, ended), (begun, begins) = over_rows(body, (core, clock), rows)
-        else:
-            walked, place = _walked(rows)
-            (final, ended), (begun, begins) = over_rows(body, (core, clock), walked)
-            begins = begins.gather(1, place)
-            begun = begun.gather(1, place.unsqueeze(-1).expand(-1, -1, begun.shape[-1]))
+        (final, ended), (begun, begins) = over_rows(body, (core, clock), rows)
         known = static.unsqueeze(1).expand(-1, rows.dt.shape[1], -1)
         return Course(self._flow(begins, rows.dt * rows.query_at, begun, rows.control, known), final, ended, None)
 
@@ -120,22 +114,3 @@ class NeuralFlow(NeuralOde):
         length = (dt / self.scaler.time).unsqueeze(-1)
         moved = self.field(length, learned, torch.cat([control, static, self._clock(t)], dim=-1))
         return torch.cat([moved, recent + self.recent.slope(t, control) * length], dim=-1)
-
-
-def _walked(rows: Rows) -> tuple[Rows, Tensor]:
-    """The rows that move a state, first in each subject's table, and where ``[batch, row]`` among them each row begins.
-
-    A peek begins where the row begins that it looks into, so it is no row of the loop: most rows of a forecast with
-    many questions are peeks.
-    """
-    acts = (rows.dt > 0) | (rows.jump != 0).any(-1) | (rows.mask > 0).any(-1) | (rows.query_at > 0)
-    walks = acts & (rows.peek == 0)
-    count = max(1, int(walks.sum(1).max()))
-    order = torch.argsort(walks.to(torch.int8), dim=1, descending=True, stable=True)[:, :count]
-    place = (torch.cumsum(walks, dim=1) - walks.to(torch.int64)).clamp(max=count - 1)
-
-    def chosen(field: Tensor) -> Tensor:
-        index = order.view(*order.shape, *[1] * (field.ndim - 2)).expand(-1, -1, *field.shape[2:])
-        return field.gather(1, index)
-
-    return Rows(*(chosen(field) for field in rows)), place

@@ -13,7 +13,8 @@ BIN := $(VENV)/bin
 PIP_ARGS ?=
 EXTRAS := simulate,train,viz,realdata,ehr,baselines,dev
 WORKERS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+# Tests last from milliseconds to a minute: a worker that has none left takes some of the other one.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help

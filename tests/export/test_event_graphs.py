@@ -32,7 +32,7 @@ def test_only_hazards_add_an_output():
     assert "incidence" not in ForecastGraph(toy_model(toy_cohort(12))).output_names
 
 
-@pytest.fixture(scope="module", params=["neural_ode", "latent_ode", "population_ode"])
+@pytest.fixture(scope="module", params=["neural_ode", "latent_ode"])
 def case(request, tmp_path_factory):
     folder, cohort = tmp_path_factory.mktemp("events"), ended_toys(60)
     model = risky_model(cohort, request.param)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from toys import KINDS, MAX_STEP, assimilated, rows_of, source_of, toy_cohort
+from toys import MAX_STEP, assimilated, rows_of, toy_cohort
 
 from neurotwin.errors import ConfigError
 from neurotwin.events import Queries
@@ -252,13 +252,3 @@ def test_the_step_error_is_told_by_a_solver_that_has_one():
 def test_a_number_out_of_range_is_refused(name, value):
     with pytest.raises(ConfigError, match=rf"{name} is .*model\.{name}"):
         model_of(toy_cohort(12), **{name: value})
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("treatments", [True, False])
-def test_it_exports_at_parity(tmp_path, treatments):
-    from neurotwin.export import export_bundle
-
-    cohort = toy_cohort(50, treatments=treatments, statics=treatments)
-    done = export_bundle(source_of(KINDS["bayes_ode"](cohort), cohort, tmp_path), tmp_path / "toy@0.1.0", timelines=100)
-    assert max(done.parity.values()) <= 1e-5

@@ -14,7 +14,7 @@ from neurotwin.models.surrogate import Course, linear
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
 from neurotwin.solvers import Rows, Solver, odesolve
-from neurotwin.solvers.odesolve import Jump, VectorField
+from neurotwin.solvers.solver import Jump, VectorField
 
 EXPECTED_PER_STEP = 2.0
 """Most outcomes that all hazards together may expect in the solver's longest step: explicit methods of second order

@@ -11,7 +11,7 @@ from neurotwin.models.recent import Recent
 from neurotwin.models.surrogate import SMALLEST_SCALE, Course, Surrogate, missed, standard_draws
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
-from neurotwin.solvers import Rows, Solver
+from neurotwin.solvers import MlpField, Rows, Solver
 
 
 class LatentOde(Surrogate):
@@ -63,13 +63,14 @@ class LatentOde(Surrogate):
         self.recent, self.n_learned, self.n_latent = recent, memory, n_latent
         self.kl, self.past = kl, past
         self.start = network(known, hidden, memory)
-        self.encoder_field = network(memory + self.n_control + known + 1, hidden, memory, gentle=True)
+        time = self.scaler.time
+        self.encoder_field = MlpField(memory, self.n_control, known, hidden, time=time, drift=recent.slope)
         self.encoder_impulse = Impulse(memory, self.n_control, known, hidden)
         told = 4 * self.n_obs + recent.n_since + 1 + memory + known
         self.reading = nn.Sequential(nn.Linear(told, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU())
         self.learn = nn.GRUCell(hidden, memory)
         self.posterior_network = network(memory + recent.size + known, hidden, 2 * n_latent)
-        self.field = network(n_latent + self.n_control + known + 1, hidden, n_latent, gentle=True)
+        self.field = MlpField(n_latent, self.n_control, known, hidden, time=time)
         self.impulse = Impulse(n_latent, self.n_control, known, hidden)
         self.noise_scale = network(n_latent, hidden // 2, self.n_obs)
         self.register_buffer("standard", standard_draws(draws, n_latent))
@@ -98,7 +99,7 @@ class LatentOde(Surrogate):
             rows = rows._replace(query_at=torch.ones_like(rows.dt))
         jump = self._encoder_jump if observe else self._jump
         course = self.solved(
-            self._encoder_slope if observe else self._slope,
+            self.encoder_field if observe else self.field,
             core,
             rows,
             start=clock,
@@ -120,17 +121,8 @@ class LatentOde(Surrogate):
         expected, _ = mean.split([self.n_obs, self.n_latent - self.n_obs], dim=-1)
         return torch.as_tensor(expected)
 
-    def _slope(self, t: Tensor, state: Tensor, control: Tensor, static: Tensor) -> Tensor:
-        clock = squashed(t / self.scaler.time)
-        return torch.as_tensor(self.field(torch.cat([state, control, static, clock], dim=-1)) / self.scaler.time)
-
     def _jump(self, t: Tensor, state: Tensor, amount: Tensor, static: Tensor) -> Tensor:
         return torch.as_tensor(self.impulse(state, amount, static))
-
-    def _encoder_slope(self, t: Tensor, state: Tensor, control: Tensor, static: Tensor) -> Tensor:
-        memory, _ = state.split([self.n_learned, self.recent.size], dim=-1)
-        told = torch.cat([memory, control, static, squashed(t / self.scaler.time)], dim=-1)
-        return torch.cat([self.encoder_field(told), self.recent.slope(t, control)], dim=-1) / self.scaler.time
 
     def _encoder_jump(self, t: Tensor, state: Tensor, amount: Tensor, static: Tensor) -> Tensor:
         memory, recent = state.split([self.n_learned, self.recent.size], dim=-1)

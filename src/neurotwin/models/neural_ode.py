@@ -10,7 +10,7 @@ from neurotwin.models.recent import Recent
 from neurotwin.models.surrogate import SMALLEST_SCALE, Course, Surrogate
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
-from neurotwin.solvers import Rows, Solver
+from neurotwin.solvers import MlpField, Rows, Solver
 
 
 class NeuralOde(Surrogate):
@@ -35,6 +35,9 @@ class NeuralOde(Surrogate):
         dropout: of what the memory learns from at a visit, and of the covariates at the start.
         extremes: whether a visit is told the rise above the lowest and the fall below the highest value so far
             (`neurotwin.models.recent.Recent`).
+        step: whether a visit also moves the estimate of what it saw by a learned step. The gain alone puts it between
+            the forecast and the value seen, and what comes next need not lie there: a tumour rebounds from its lowest
+            size.
         hazards: of the schema's outcomes, which then read observable and memory.
     """
 
@@ -50,6 +53,7 @@ class NeuralOde(Surrogate):
         use_clock: bool = True,
         dropout: float = 0.0,
         extremes: bool = False,
+        step: bool = False,
         hazards: HazardFactory | None = None,
     ) -> None:
         recent = Recent(schema, extremes)
@@ -60,7 +64,9 @@ class NeuralOde(Surrogate):
         self.recent, self.blocks = recent, (n_obs, memory, recent.size)
         self.n_learned, self.use_clock = learned, use_clock
         self.start = nn.Sequential(nn.Dropout(dropout), network(known, hidden, learned))
-        self.field: nn.Module = network(learned + n_control + known + 1, hidden, learned, gentle=True)
+        self.field: nn.Module = MlpField(
+            learned, n_control, known, hidden, time=self.scaler.time, use_clock=use_clock, drift=recent.slope
+        )
         self.impulse = Impulse(learned, n_control, known, hidden)
         told = 3 * n_obs + recent.n_changes + n_control + 2 + memory + known
         self.reading = nn.Sequential(
@@ -70,6 +76,10 @@ class NeuralOde(Surrogate):
         self.gain = nn.Linear(hidden, n_obs)
         self.noise_scale = network(learned, hidden // 2, n_obs)
         nn.init.constant_(self.gain.bias, 1.0)
+        self.step = nn.Linear(hidden, n_obs) if step else None
+        if self.step is not None:  # an untrained model goes on from what it saw
+            nn.init.zeros_(self.step.weight)
+            nn.init.zeros_(self.step.bias)
         # What is known of the past has no spread.
         self.noise[:, learned:] = 0.0
         self.add_hazards(hazards, scaling, learned)
@@ -79,7 +89,7 @@ class NeuralOde(Surrogate):
 
     def act(self, core: Tensor, rows: Rows, clock: Tensor, static: Tensor, *, observe: bool) -> Course:
         return self.solved(
-            self._slope,
+            self.field,
             core,
             rows,
             start=clock,
@@ -95,11 +105,6 @@ class NeuralOde(Surrogate):
         learned = core[..., : self.n_learned]
         return learned[..., : self.n_obs], F.softplus(self.noise_scale(learned) - 1.0) + SMALLEST_SCALE
 
-    def _slope(self, t: Tensor, state: Tensor, control: Tensor, static: Tensor) -> Tensor:
-        learned = state[:, : self.n_learned]
-        slope = self.field(torch.cat([learned, control, static, self._clock(t)], dim=-1))
-        return torch.cat([slope, self.recent.slope(t, control)], dim=-1) / self.scaler.time
-
     def _jump(self, t: Tensor, state: Tensor, amount: Tensor, static: Tensor) -> Tensor:
         learned, recent = state.split([self.n_learned, self.recent.size], dim=-1)
         return torch.cat([self.impulse(learned, amount, static), self.recent.dosed(recent, amount)], dim=-1)
@@ -111,6 +116,8 @@ class NeuralOde(Surrogate):
         told = [row.value, row.mask, surprise, change, since, self._clock(t), memory, static]
         read = self.reading(torch.cat(told, dim=-1))
         gained = estimate + torch.sigmoid(self.gain(read)) * surprise
+        if self.step is not None:
+            gained = gained + self.step(read) * row.mask
         return torch.cat([gained, self.learn(read, memory), self.recent.renewed(recent, row)], dim=-1)
 
     def _clock(self, t: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from neurotwin.models.prediction import Prediction
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
 from neurotwin.solvers import Rows, Solver, odesolve
-from neurotwin.solvers.odesolve import Jump, Update, VectorField
+from neurotwin.solvers.solver import Jump, Update, VectorField
 
 if TYPE_CHECKING:  # hazards are made of the small networks, which are made of what stands here
     from neurotwin.models.hazards import HazardFactory, Hazards, Risk
@@ -273,6 +273,16 @@ def standard_draws(draws: int, size: int) -> Tensor:
     half = torch.randn(draws // 2, size, generator=torch.Generator().manual_seed(20_230_517))
     both = torch.cat([half, -half])
     return both / both.std(0, correction=0)
+
+
+def uncorrelated(draws: Tensor) -> Tensor:
+    """Draws ``[draw, n]`` whose columns are uncorrelated, if there are enough of them: the courses then have the
+    posterior's covariance, with no error of sampling."""
+    half = draws.shape[0] // 2
+    if half < draws.shape[1]:
+        return draws
+    basis = torch.linalg.qr(draws[:half].double())[0].to(draws) * half**0.5
+    return torch.cat([basis, -basis])
 
 
 def _repeat(field: Tensor, times: int) -> Tensor:

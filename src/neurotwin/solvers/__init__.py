@@ -7,12 +7,15 @@ from neurotwin.solvers.euler import Euler
 from neurotwin.solvers.heun import Heun
 from neurotwin.solvers.mechanism import TorchEngine
 from neurotwin.solvers.midpoint import Midpoint
+from neurotwin.solvers.mlp_field import MlpField
 from neurotwin.solvers.odesolve import Solution, odesolve
 from neurotwin.solvers.rk4 import Rk4
 from neurotwin.solvers.rows import Rows, over_rows
-from neurotwin.solvers.solver import NON_FINITE, OK, STEP_BUDGET, FixedStep, Solver
+from neurotwin.solvers.solver import ADJOINTS, BACKENDS, NON_FINITE, OK, STEP_BUDGET, FixedStep, Solver
 
 __all__ = [
+    "ADJOINTS",
+    "BACKENDS",
     "NON_FINITE",
     "OK",
     "STEP_BUDGET",
@@ -22,6 +25,7 @@ __all__ = [
     "FixedStep",
     "Heun",
     "Midpoint",
+    "MlpField",
     "Rk4",
     "Rows",
     "Solution",

@@ -33,6 +33,8 @@ class Torchdiffeq(Solver):
         max_evaluations: of the vector field, per row.
     """
 
+    tells_status = True
+
     def __init__(
         self,
         max_step: float,
@@ -50,8 +52,10 @@ class Torchdiffeq(Solver):
             raise SolverError(f"rtol {rtol}, atol {atol}", where="Torchdiffeq", expected="positive tolerances")
         self.method, self.rtol, self.atol, self.max_evaluations = method, rtol, atol, max_evaluations
 
-    def advance(self, flow: Flow, t: Tensor, dt: Tensor, state: Tensor, query_at: Tensor) -> Advance:
+    def advance(self, flow: Flow, t: Tensor, dt: Tensor, state: Tensor, query_at: Tensor | None) -> Advance:
         end, status = self._solve(flow, t, dt, state)
+        if query_at is None:
+            return Advance(end, end, None, status)
         inside = (query_at > 0) & (query_at < 1)
         at_query = torch.where((query_at > 0).unsqueeze(-1), end, state)
         if inside.any():

@@ -1,21 +1,14 @@
 """odesolve: the one verb that acts out a Timeline."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from neurotwin.errors import SolverError
+from neurotwin.solvers.advances import RowAdvance, advance_for
 from neurotwin.solvers.rows import Rows, over_rows
-from neurotwin.solvers.solver import OK, Solver
-
-VectorField = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""``vector_field(t, state, control, static) -> slope``; t ``[batch]``, the others ``[batch, ...]``."""
-Jump = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""``jump(t, state, amount, static) -> state`` at an instant."""
-Update = Callable[[Tensor, Tensor, Rows, Tensor], Tensor]
-"""``update(t, state, row, static) -> state`` at the END of a row with observations."""
+from neurotwin.solvers.solver import NON_FINITE, OK, Jump, Solver, Update, VectorField
 
 
 class Solution(NamedTuple):
@@ -36,6 +29,20 @@ class Solution(NamedTuple):
     status: Tensor
 
 
+class Facts(NamedTuple):
+    """What holds for some row of some subject, so that a loop over rows need not provide for what does not occur.
+
+    Attributes:
+        doses: something is given.
+        inside: a query asks for another time than its row's end.
+        skips: a row does nothing (padding), or is a peek.
+    """
+
+    doses: bool = True
+    inside: bool = True
+    skips: bool = True
+
+
 def odesolve(
     vector_field: VectorField,
     state: Tensor,
@@ -50,7 +57,7 @@ def odesolve(
     """Solve each subject along its own rows: jump, flow, query, observation.
 
     Args:
-        vector_field: slope of the state.
+        vector_field: slope of the state. An `neurotwin.solvers.MlpField` is solved faster than any other callable.
         state: ``[batch, state]`` before the first row.
         rows: from a Timeline that was cut to ``solver.max_step``.
         start: ``[batch]`` clock before the first row.
@@ -60,54 +67,77 @@ def odesolve(
 
     Raises:
         SolverError: shapes that do not fit, a row longer than the solver's max_step, amounts without a jump, an
-            adaptive solver in a graph.
+            adaptive solver in a graph, a vector field that the solver's backend cannot express.
     """
-    _check(state, rows, start, static, solver, jump)
-
     exporting = torch.compiler.is_exporting()
+    facts = _check(state, rows, start, static, solver, jump)
+    advance = advance_for(vector_field, state, rows, start, static, solver, graph=exporting)
+    if update is None and not facts.doses and (whole := getattr(advance, "whole", None)):
+        at_query, final, clock = whole(state)
+        status = _told_by(at_query, final, rows)
+        return Solution(at_query, _lost(final, status), clock, None, status)
+    counted = solver.tells_status and not exporting
+    body = _body(advance, static, jump, update, facts, counted=counted)
+    first = [state, start]
+    if solver.has_error:
+        first.append(torch.zeros_like(state))
+    if counted:
+        first.append(torch.zeros_like(start, dtype=torch.int64))
+    carry, asked = over_rows(body, tuple(first), rows, *advance.along)
+    final, error = carry[0], asked[1] if solver.has_error else None
+    if exporting:
+        return Solution(asked[0], final, carry[1], error, torch.zeros_like(start))
+    status = carry[-1] if counted else _told_by(asked[0], final, rows)
+    return Solution(asked[0], _lost(final, status), carry[1], error, status)
 
-    def body(carry: tuple[Tensor, ...], row: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+
+def _body(  # type: ignore[no-untyped-def]  # of the type that over_rows says
+    advance: RowAdvance, static: Tensor, jump: Jump | None, update: Update | None, facts: Facts, *, counted: bool
+):
+    def body(carry: tuple[Tensor, ...], row: Rows, *along: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         before, t, *extra = carry
-        begun = before if jump is None else jump(t, before, row.jump, static)
-        done = solver.advance(
-            lambda time, inner: vector_field(time, inner, row.control, static), t, row.dt, begun, row.query_at
-        )
+        begun = before if jump is None or not facts.doses else jump(t, before, row.jump, static)
+        done = advance(t, begun, row, along, inside=facts.inside)
         after = done.end
         if update is not None:
             seen = (row.mask > 0).any(-1, keepdim=True)
             after = torch.where(seen, update(t + row.dt, after, row, static), after)
-        kept = row.active & (row.peek == 0).unsqueeze(-1)
-        # where() rather than arithmetic: padding must leave the state as it was, bit for bit.
-        carried, asked = [torch.where(kept, after, before), torch.where(row.peek == 0, t + row.dt, t)], [done.at_query]
+        asked, then = [done.at_query], t + row.dt
+        kept = row.active & (row.peek == 0).unsqueeze(-1) if facts.skips else None
+        if kept is not None:
+            # where() rather than arithmetic: padding must leave the state as it was, bit for bit.
+            after, then = torch.where(kept, after, before), torch.where(row.peek == 0, then, t)
+        carried = [after, then]
         if done.error is not None:
             total = extra.pop(0)
             asked.append(total + done.error.abs())
-            carried.append(torch.where(kept, asked[1], total))
-        if not exporting:
+            carried.append(asked[1].clone() if kept is None else torch.where(kept, asked[1], total))
+        if counted and done.status is not None:
             found = torch.where(row.active.squeeze(-1), done.status, OK)  # what padding does has no consequence
             carried.append(torch.where(extra[0] == OK, found, extra[0]))
         return tuple(carried), tuple(asked)
 
-    first = [state, start]
-    if solver.has_error:
-        first.append(torch.zeros_like(state))
-    if not exporting:
-        first.append(torch.zeros_like(start, dtype=torch.int64))
-    carry, asked = over_rows(body, tuple(first), rows)
-    final, clock, status = carry[0], carry[1], carry[-1]
-    if not exporting:
-        final = torch.where((status == OK).unsqueeze(-1), final, torch.nan)
-    return Solution(asked[0], final, clock, asked[1] if solver.has_error else None, status)
+    return body
 
 
-def _check(state: Tensor, rows: Rows, start: Tensor, static: Tensor, solver: Solver, jump: Jump | None) -> None:
+def _told_by(at_query: Tensor, final: Tensor, rows: Rows) -> Tensor:
+    """Status ``[batch]`` by the states themselves: what is not finite once stays so. Padding has no say."""
+    finite = torch.isfinite(at_query).all(-1) | ~rows.active.squeeze(-1)
+    return torch.where(finite.all(1) & torch.isfinite(final).all(-1), OK, NON_FINITE)
+
+
+def _lost(final: Tensor, status: Tensor) -> Tensor:
+    return torch.where((status == OK).unsqueeze(-1), final, torch.nan)
+
+
+def _check(state: Tensor, rows: Rows, start: Tensor, static: Tensor, solver: Solver, jump: Jump | None) -> Facts:
     if torch.compiler.is_exporting():
         if not solver.exportable:
             raise SolverError(
                 f"{type(solver).__name__} cannot be exported",
                 remedy="train or export with a fixed-step solver, e.g. rk4",
             )
-        return
+        return Facts()
     if state.ndim != 2 or rows.dt.ndim != 2 or rows.dt.shape[0] != state.shape[0] or rows.dt.shape[1] < 1:
         raise SolverError(
             f"state has shape {tuple(state.shape)} and dt {tuple(rows.dt.shape)}",
@@ -121,14 +151,18 @@ def _check(state: Tensor, rows: Rows, start: Tensor, static: Tensor, solver: Sol
             expected="start [batch] and static [batch, static]",
         )
     if torch._C._functorch.is_batchedtensor(rows.dt):  # under vmap the shapes are known and the numbers are not
-        return
-    longest = rows.dt.max()
-    if not longest <= solver.max_step * (1 + 1e-5):
+        return Facts()
+    # One question to the device, before the loop: inside it the host waits for nothing.
+    short = (rows.dt <= solver.max_step * (1 + 1e-5)).all()
+    skips = (~rows.active).any() | (rows.peek != 0).any()
+    told = torch.stack([short, (rows.jump != 0).any(), (rows.query_at != 1).any(), skips]).tolist()
+    if not told[0]:
         raise SolverError(
-            f"a row is {float(longest):g} long",
+            f"a row is {float(rows.dt.max()):g} long",
             where="odesolve",
             expected=f"at most max_step = {solver.max_step:g}",
             remedy="cut the timeline to the solver's max_step",
         )
-    if jump is None and (rows.jump != 0).any():
+    if jump is None and told[1]:
         raise SolverError("the rows hold amounts but no jump is given", where="odesolve", remedy="pass jump=")
+    return Facts(*told[1:])

@@ -46,34 +46,41 @@ class Rows(NamedTuple):
         return (self.jump != 0).any(-1) if self.jump.shape[-1] else torch.zeros_like(self.dt, dtype=torch.bool)
 
 
-Body = Callable[[tuple[Tensor, ...], Rows], tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
+Body = Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]
 
 
-def over_rows(body: Body, carry: tuple[Tensor, ...], rows: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Apply ``body(carry, row) -> (carry, outputs)`` to the rows in order.
+def over_rows(
+    body: Body, carry: tuple[Tensor, ...], rows: Rows, *more: Tensor
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Apply ``body(carry, row, *more) -> (carry, outputs)`` to the rows in order; ``more`` ``[batch, row, ...]`` goes
+    along with them.
 
     Returns the last carry and the outputs stacked along axis 1. In eager mode this is a Python loop, which autograd
     and ``torch.compile`` of the body like best; while exporting it becomes one ``scan``, so that the number of rows
     stays dynamic in the graph.
     """
     if torch.compiler.is_exporting():
-        return _scan(body, carry, rows)
-    outputs = []
-    for row in zip(*(field.unbind(1) for field in rows), strict=True):
-        carry, output = body(carry, Rows(*row))
+        return _scan(body, carry, rows, more)
+    outputs, width = [], len(rows)
+    for row in zip(*(field.unbind(1) for field in (*rows, *more)), strict=True):
+        carry, output = body(carry, Rows(*row[:width]), *row[width:])
         outputs.append(output)
     return carry, tuple(torch.stack(column, dim=1) for column in zip(*outputs, strict=True))
 
 
-def _scan(body: Body, carry: tuple[Tensor, ...], rows: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+def _scan(
+    body: Body, carry: tuple[Tensor, ...], rows: Rows, more: tuple[Tensor, ...]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     from torch._higher_order_ops.scan import scan
 
+    width = len(rows)
+
     def step(state: tuple[Tensor, ...], row: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        after, output = body(state, Rows(*row))
+        after, output = body(state, Rows(*row[:width]), *row[width:])
         # A scan body must not return one tensor twice, nor an input as it came.
         return tuple(item.clone() for item in after), tuple(item.clone() for item in output)
 
     # The first carry must be laid out in memory as later ones are, which a slice of a packed state is not.
     first = tuple(item.clone(memory_format=torch.contiguous_format) for item in carry)
-    after, outputs = scan(step, first, tuple(field.transpose(0, 1) for field in rows), dim=0)
+    after, outputs = scan(step, first, tuple(field.transpose(0, 1) for field in (*rows, *more)), dim=0)
     return after, tuple(item.transpose(0, 1) for item in outputs)

@@ -9,6 +9,7 @@ from neurotwin.errors import SolverError
 from neurotwin.solvers.mlp_field import MlpField, Told
 from neurotwin.solvers.rows import Rows
 from neurotwin.solvers.solver import Advance, FixedStep, Solver, VectorField
+from neurotwin.solvers.whole import Whole
 
 MOST_UNITS = 4096
 """Of a layer, in compiled code."""
@@ -74,18 +75,19 @@ def advance_for(
     if graph:
         return BySlope(vector_field, solver, static)
     if isinstance(solver, FixedStep) and solver.backend == "fused":
-        from neurotwin.solvers.fused import Fused, library
+        field = _expressible(vector_field, state, solver)
+        from neurotwin.solvers import fused
 
-        _expressible(vector_field, state, solver)
-        code = library()
+        code = fused.library()
         if code is not None:
-            return Fused(code, vector_field, solver.tableau, rows, start, static)  # type: ignore[arg-type]
+            solve = fused.fused_solve(code, solver.tableau, 1.0 / field.time)
+            return Whole(solve, field, solver.tableau.c, rows, start, static)
     if isinstance(vector_field, MlpField):
         return Hoisted(vector_field, solver, vector_field.hoist(rows.control, static))
     return BySlope(vector_field, solver, static)
 
 
-def _expressible(vector_field: VectorField, state: Tensor, solver: Solver) -> None:
+def _expressible(vector_field: VectorField, state: Tensor, solver: Solver) -> MlpField:
     wrong = None
     if not isinstance(vector_field, MlpField):
         wrong = f"{getattr(vector_field, '__qualname__', type(vector_field).__name__)} is no MlpField"
@@ -102,3 +104,4 @@ def _expressible(vector_field: VectorField, state: Tensor, solver: Solver) -> No
             expected="a network of SiLU layers as vector field (neurotwin.solvers.MlpField), in float32 on the CPU",
             remedy="solver.backend=torch solves any vector field on any device",
         )
+    return vector_field  # type: ignore[return-value]

@@ -18,12 +18,14 @@ class Told(NamedTuple):
         first: ``[batch, row, hidden]`` what the first layer gets from controls, covariates and bias.
         drift: ``[batch, row, rest]`` slopes of the columns that the network does not move.
         of_state, of_clock: ``[moved, hidden]`` and ``[hidden]``, the first layer's other weights.
+        rest: weights and bias of the later layers.
     """
 
     first: Tensor
     drift: Tensor
     of_state: Tensor
     of_clock: Tensor
+    rest: tuple[tuple[Tensor, Tensor], ...]
 
 
 class MlpField(nn.Sequential):
@@ -96,7 +98,8 @@ class MlpField(nn.Sequential):
         first = F.linear(control, of_control) + F.linear(static, of_static, layer.bias).unsqueeze(1)
         like = control.new_zeros(control.shape[:2])
         drift = control[..., :0] if self.drift is None else self.drift(like, control) / self.time
-        return Told(first, drift, of_state.t(), of_clock.squeeze(1))
+        rest = tuple((one.weight, one.bias) for one in self.linears[1:])
+        return Told(first, drift, of_state.t(), of_clock.squeeze(1), rest)
 
     def slope(self, t: Tensor, state: Tensor, told: Told) -> Tensor:
         """Slope ``[batch, state]`` in a row; of ``told``, first and drift are the row's, ``[batch, ...]``."""
@@ -104,7 +107,7 @@ class MlpField(nn.Sequential):
         units = torch.addmm(told.first, moved, told.of_state)
         if self.use_clock:
             units = torch.addcmul(units, self.clock(t).unsqueeze(-1), told.of_clock)
-        for layer in self.linears[1:]:
-            units = layer(F.silu(units))
+        for weight, bias in told.rest:
+            units = F.linear(F.silu(units), weight, bias)
         slope = units if self.time == 1 else units / self.time
         return slope if self.drift is None else torch.cat([slope, told.drift], dim=-1)

@@ -1,7 +1,7 @@
 """What every solver offers: to advance a batch of states by one row."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from neurotwin.errors import SolverError
-from neurotwin.runge_kutta import Tableau, dense_state, runge_kutta_step, step_error
+from neurotwin.runge_kutta import Step, Tableau, dense_state, step_error
 from neurotwin.solvers.rows import Rows
 
 VectorField = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -97,9 +97,30 @@ class FixedStep(Solver):
         return self._step(flow, t, dt, state, query_at)
 
     def _step(self, flow: Flow, t: Tensor, dt: Tensor, state: Tensor, query_at: Tensor | None) -> Advance:
-        step = runge_kutta_step(self.tableau, flow, t, dt, state)
+        step = step_of(self.tableau, flow, t, dt, state)
         asked = step.end if query_at is None else dense_state(self.tableau, step, dt, query_at)
         return Advance(step.end, asked, step_error(self.tableau, step, dt) if self.tableau.error else None)
 
     def __init_subclass__(cls) -> None:
         cls.has_error = bool(cls.tableau.error)
+
+
+def step_of(tableau: Tableau, flow: Flow, t: Tensor, dt: Tensor, state: Tensor) -> Step:
+    """`neurotwin.runge_kutta.runge_kutta_step` in as few operations of torch as it takes: in training on small batches
+    their number is the cost."""
+    stages: list[Tensor] = []
+    width = dt.unsqueeze(-1)
+    for row, node in zip(tableau.a, tableau.c, strict=True):
+        inner = torch.addcmul(state, width, combined(row, stages)) if row else state
+        stages.append(flow(torch.add(t, dt, alpha=node) if node else t, inner))
+    return Step(state, torch.addcmul(state, width, combined(tableau.b, stages)), tuple(stages))
+
+
+def combined(weights: Sequence[float], stages: Sequence[Tensor]) -> Tensor:
+    """The weighted sum of stages; some weight is not 0."""
+    parts = [(weight, stage) for weight, stage in zip(weights, stages, strict=True) if weight]
+    weight, total = parts[0]
+    total = total if weight == 1 else weight * total
+    for weight, stage in parts[1:]:
+        total = torch.add(total, stage, alpha=weight)
+    return total

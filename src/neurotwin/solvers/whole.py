@@ -1,0 +1,85 @@
+"""Solves that know a small network's layers: a row, or a whole plan, in one operator with a gradient of its own."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from neurotwin.solvers.mlp_field import MlpField, Told
+from neurotwin.solvers.rows import Rows
+from neurotwin.solvers.solver import Advance
+
+
+class Weights(NamedTuple):
+    """A field's weights: ``[hidden, moved]``, ``[hidden]``, ``[layers - 1, hidden, hidden]``, ``[layers - 1, hidden]``,
+    ``[moved, hidden]``, ``[moved]``."""
+
+    of_state: Tensor
+    of_clock: Tensor
+    mid: Tensor
+    bias_mid: Tensor
+    out: Tensor
+    bias_out: Tensor
+
+    @classmethod
+    def of(cls, field: MlpField, told: Told) -> "Weights":
+        """Those of a field; gradients flow back to its layers."""
+        first, *middle, last = field.linears
+        width = first.out_features
+        mid = torch.stack([layer.weight for layer in middle]) if middle else first.weight.new_zeros(0, width, width)
+        bias = torch.stack([layer.bias for layer in middle]) if middle else first.weight.new_zeros(0, width)
+        flat = (told.of_state.t(), told.of_clock, mid, bias, last.weight, last.bias)
+        return cls(*(item.contiguous() for item in flat))
+
+
+class Spans(NamedTuple):
+    """What a solve is told of its rows, each ``[batch, row, ...]``: clock at the stages, length, fraction asked for,
+    whether the end is carried on."""
+
+    clock: Tensor
+    dt: Tensor
+    query: Tensor
+    keep: Tensor
+
+
+Solve = Callable[[Tensor, Tensor, Tensor, Spans, Weights], tuple[Tensor, Tensor]]
+"""``solve(state, first, drift, spans, weights) -> (at_query [batch, row, state], final [batch, state])``."""
+
+
+class Whole:
+    """Advances an `MlpField` row by row or all at once (`neurotwin.solvers.advances.RowAdvance`).
+
+    Args:
+        solve: what does it.
+        field: the vector field.
+        nodes: of the method's stages, in parts of a row.
+        rows, start, static: as for `neurotwin.solvers.odesolve`.
+    """
+
+    def __init__(
+        self, solve: Solve, field: MlpField, nodes: Sequence[float], rows: Rows, start: Tensor, static: Tensor
+    ) -> None:
+        self.solve, self.rows = solve, rows
+        told = field.hoist(rows.control, static)
+        self.weights = Weights.of(field, told)
+        passes = torch.where(rows.peek == 0, rows.dt, 0.0)
+        self.clock = start + passes.sum(1)
+        begins = start.unsqueeze(1) + passes.cumsum(1) - passes
+        at_stages = begins.unsqueeze(-1) + rows.dt.unsqueeze(-1) * rows.dt.new_tensor(nodes)
+        self.along = (told.first, told.drift, field.clock(at_stages))
+
+    def whole(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``at_query`` ``[batch, row, state]``, the final state and clock, along all rows."""
+        first, drift, clock = self.along
+        rows = self.rows
+        kept = (rows.active.squeeze(-1) & (rows.peek == 0)).to(rows.dt.dtype)
+        spans = Spans(clock, rows.dt, rows.query_at, kept)
+        return *self.solve(state, first, drift, spans, self.weights), self.clock
+
+    def __call__(self, t: Tensor, state: Tensor, row: Rows, along: tuple[Tensor, ...], *, inside: bool) -> Advance:
+        first, drift, clock = (one.unsqueeze(1) for one in along)
+        dt = row.dt.unsqueeze(1)
+        spans = Spans(clock, dt, row.query_at.unsqueeze(1), torch.ones_like(dt))
+        at_query, end = self.solve(state, first, drift, spans, self.weights)
+        return Advance(end, at_query.squeeze(1))

@@ -15,15 +15,14 @@ from benchmarks.cancer.evaluation import Make
 from benchmarks.cancer.sets import WORK, Sets
 from benchmarks.cancer.surrogates import CarriedSurrogate
 from benchmarks.cancer.tracks import Track
+from benchmarks.weights import read_weights, write_weights
 
 from neurotwin.demo.trainings import train_all
-from neurotwin.errors import ConfigError, IntegrityError
+from neurotwin.errors import ConfigError
 from neurotwin.models import Surrogate
 from neurotwin.paths import conf_dir
-from neurotwin.recipes import load_run, model_factory
+from neurotwin.recipes import load_run
 from neurotwin.scaling import Scaling
-from neurotwin.schema import Schema
-from neurotwin.training.checkpoint import read_checkpoint, write_checkpoint
 from neurotwin.training.run_folder import METRICS, read_setting
 
 PREFIX = "cancer_"
@@ -31,7 +30,6 @@ MODELS = sorted(path.stem.removeprefix(PREFIX) for path in (conf_dir() / "experi
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 KEPT = (4.0, 10)
 """Gamma and seed of the models whose weights are kept."""
-LARGEST = 300_000
 
 
 def learned(
@@ -85,27 +83,3 @@ def _trained(
     told = {"parameters": metrics["parameters"], "epochs": metrics["epochs"], "train_seconds": metrics["seconds"]}
     told |= {"validation_loss": metrics["best_validation_loss"], "model_config": config["model"]}
     return model, read_setting(folder)[1], told
-
-
-def write_weights(path: Path, model: Surrogate, scaling: Scaling, told: dict[str, Any]) -> None:
-    """Keep a model's weights and what it takes to build it again. Raises ConfigError when they are too large."""
-    path.parent.mkdir(exist_ok=True)
-    setting = {"schema": model.schema.model_dump(mode="json"), "scaling": scaling.to_dict(), "told": told}
-    draft = path.with_suffix(".draft")
-    write_checkpoint(draft, {"state_dict": dict(model.state_dict()), **setting})
-    if (size := draft.stat().st_size) > LARGEST:
-        draft.unlink()
-        raise ConfigError(f"weights of {size} bytes", where=str(path), expected=f"at most {LARGEST}")
-    draft.replace(path)
-
-
-def read_weights(path: Path) -> tuple[Surrogate, dict[str, Any]]:
-    """The model of `write_weights`, and what its row tells of it. Raises IntegrityError for a damaged file."""
-    content = read_checkpoint(path)
-    try:
-        schema, scaling = Schema.parse(content["schema"], str(path)), Scaling.from_dict(content["scaling"])
-        model: Surrogate = model_factory({"model": content["told"]["model_config"]})(schema, scaling)
-        model.load_state_dict(content["state_dict"])
-    except (KeyError, TypeError, RuntimeError):
-        raise IntegrityError("the weights do not fit the model", where=str(path), remedy="train again") from None
-    return model.eval(), content["told"]

@@ -26,7 +26,7 @@ from neurotwin.events import Queries
 from neurotwin.export.graphs import AssimilateGraph, ForecastGraph, SupportScore, write_onnx
 from neurotwin.export.parity import history_arrays, plan_arrays, run_onnx
 from neurotwin.models import Surrogate
-from neurotwin.simulators.protocols import Visits
+from neurotwin.simulators.protocols import Protocol, Visits
 from neurotwin.simulators.trial import Block, act_out
 
 REPEATS, SOLVER_REPEATS = 3, 1
@@ -96,23 +96,30 @@ def clock(task: Task, model: Surrogate, cohort: Cohort, told: NDArray[np.float64
 
 def solver_of(task: Task, cohort: Cohort) -> Callable[[], Any]:
     """What the project's compiled solver does for the patients of a cohort, after it has compiled."""
+    if task.overlapping:
+        simulator, _, _ = setting_of(task)
+        model = replace(simulator, **{name: cohort.truth[name] for name in simulator.parameters})
+        grid_states(model, 10.0)
+        return lambda: grid_states(model, task.asked.horizon)
+    block, protocol = block_of(task, cohort)
+    short = float(block.visits.time.max()) / 50
+    act_out(block, replace(protocol, horizon=short, visits=Visits(interval=short)), method="rk4", engine=ENGINE)
+    return lambda: act_out(block, protocol, method="rk4", engine=ENGINE)
+
+
+def block_of(task: Task, cohort: Cohort) -> tuple[Block, Protocol]:
+    """The patients, events and judged visits of a cohort as the simulator takes them."""
     simulator, _, protocol = setting_of(task)
     model, patients = replace(simulator, **{name: cohort.truth[name] for name in simulator.parameters}), len(cohort)
-    if task.overlapping:
-        grid_states(model, 10.0)
-        return lambda: grid_states(model, task.horizon)
     seen = judged_part(task, cohort).observations
     times = np.unique(seen.time[seen.subject == 0])
-    subjects = np.arange(patients)
     block = Block(
         simulator=model,
         statics=np.zeros((patients, 0)),
-        visits=Queries.of(np.repeat(subjects, len(times)), np.tile(times, patients)),
+        visits=Queries.of(np.repeat(np.arange(patients), len(times)), np.tile(times, patients)),
         leaves=np.full(patients, np.inf),
         planned=cohort.doses,
         policy={},
         noise=np.zeros((0, len(model.variables), 2)),
     )
-    short = float(times[-1]) / 50
-    act_out(block, replace(protocol, horizon=short, visits=Visits(interval=short)), method="rk4", engine=ENGINE)
-    return lambda: act_out(block, protocol, method="rk4", engine=ENGINE)
+    return block, protocol

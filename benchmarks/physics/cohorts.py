@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from benchmarks.physics.tasks import TEST_SEED, TRAINING_SEED, Task
+from benchmarks.physics.tasks import Schedule, Stage, Task
 from numpy.typing import NDArray
 
 from neurotwin import compose
@@ -27,7 +27,8 @@ from neurotwin.simulators.trial import draw_people
 from neurotwin.solvers import TorchEngine
 from neurotwin.timeline import Timeline, build_timeline
 
-Part = Literal["training", "test"]
+Part = Literal["training", "calibration", "test"]
+SEEDS: dict[Part, int] = {"training": 20_261, "test": 20_262, "calibration": 20_263}
 WORK = Path("runs/benchmarks/physics")
 BLOCK = 1000
 ENGINE = TorchEngine(compiled=True)
@@ -38,35 +39,40 @@ def cohort_of(task: Task, part: Part, patients: int) -> Cohort:
     size = min(patients, BLOCK)
     blocks = [Cohort.load(_block(task, part, number, size)) for number in range(-(-patients // size))]
     whole = join(blocks, np.zeros(len(blocks) * size, dtype=np.int64), 0.0)
-    return whole.take(np.arange(min(patients, len(whole))))
+    # A block may be older than the scale that a variable is now modelled on, which changes no value.
+    schema = whole.schema.model_copy(update={"variables": task.variables})
+    return replace(whole, schema=schema).take(np.arange(min(patients, len(whole))))
 
 
-def setting_of(task: Task) -> tuple[Simulator, Any, Protocol]:
-    """Simulator, population and protocol: the regimens of the configured protocol at the task's visits."""
+def setting_of(task: Task, schedule: Schedule | None = None) -> tuple[Simulator, Any, Protocol]:
+    """Simulator, population and protocol: the regimens of the configured protocol at the schedule's visits (those that
+    are asked, unless another is given)."""
     wanted = [f"simulator={task.simulator}", f"protocol={task.protocol}", "population=proposed"]
     config = compose.compose("simulate", wanted)
     simulator, population, protocol = (
         compose.build(config[name], name) for name in ("simulator", "population", "protocol")
     )
-    visits = Visits(start=task.visits[0], interval=task.visits[1])
+    seen = schedule or task.asked
+    visits = Visits(start=seen.start, interval=seen.interval)
     regimens = protocol.regimens if task.treated else ()
-    return simulator, population, Protocol(horizon=task.horizon, visits=visits, regimens=regimens)
+    return simulator, population, Protocol(horizon=seen.horizon, visits=visits, regimens=regimens)
 
 
 def _block(task: Task, part: Part, number: int, size: int = BLOCK) -> Path:
+    schedule = task.training_schedule if part == "training" else task.asked
+    seen = "" if schedule == task.asked else f"_{schedule.horizon:g}_{schedule.interval:g}"
     small = "" if size == BLOCK else f"_{size}"
-    folder = WORK / "blocks" / task.name / f"{part}_{number:03d}{small}"
+    folder = WORK / "blocks" / task.name / f"{part}_{number:03d}{seen}{small}"
     if not (folder / "cohort.json").exists():
-        seed = TRAINING_SEED if part == "training" else TEST_SEED
         make = _overlapping if task.overlapping else _simulated
-        made = make(task, seed, np.arange(number * size, (number + 1) * size))
+        made = make(task, schedule, SEEDS[part], np.arange(number * size, (number + 1) * size))
         told_parameters(task, made).save(folder)
     return folder
 
 
-def _simulated(task: Task, seed: int, subjects: NDArray[np.int64]) -> Cohort:
+def _simulated(task: Task, schedule: Schedule, seed: int, subjects: NDArray[np.int64]) -> Cohort:
     return simulate(
-        *setting_of(task),
+        *setting_of(task, schedule),
         n_subjects=len(subjects),
         first_subject=int(subjects[0]),
         seed=seed,
@@ -76,16 +82,16 @@ def _simulated(task: Task, seed: int, subjects: NDArray[np.int64]) -> Cohort:
     )
 
 
-def _overlapping(task: Task, seed: int, subjects: NDArray[np.int64]) -> Cohort:
+def _overlapping(task: Task, schedule: Schedule, seed: int, subjects: NDArray[np.int64]) -> Cohort:
     """As `_simulated`, untreated, for visits so close that the windows they look back on overlap: the course is asked
     once at each instant of a grid, from which all windows are cut."""
-    simulator, population, protocol = setting_of(task)
+    simulator, population, protocol = setting_of(task, schedule)
     people = draw_people(simulator, population, subjects, seed)
     model = replace(simulator, **people.parameters)
-    states = grid_states(model, task.horizon)
+    states = grid_states(model, schedule.horizon)
     length, samples = model.window or (0.0, 1)
     spacing = length / (samples - 1)
-    visits, _ = protocol.visits.draw(np.random.default_rng(0), task.horizon)
+    visits, _ = protocol.visits.draw(np.random.default_rng(0), schedule.horizon)
     place = np.round(visits / spacing).astype(np.int64)[:, None] + np.arange(1 - samples, 1)
     place = np.maximum(place, 0)  # as the simulator has it: what lies before time 0 is moved to it
     value = np.stack([np.asarray(model.observe(states[:, window])) for window in place], axis=1)
@@ -150,30 +156,28 @@ def told_parameters(task: Task, cohort: Cohort) -> Cohort:
     )
 
 
-def pieces_of(task: Task, cohort: Cohort, rng: np.random.Generator, each: int) -> Cohort:
-    """``each`` pieces of every patient's course as subjects of their own: `Task.segment` visits, from one drawn at
+def pieces_of(seen: Schedule, stage: Stage, cohort: Cohort, rng: np.random.Generator) -> Cohort:
+    """`Stage.each` pieces of every patient's course as subjects of their own: `Stage.segment` visits, from one drawn at
     random on, where the whole state is seen. Times count from the first visit of the piece, at 0."""
-    start, interval = task.visits
-    count = round((task.horizon - start) / interval) + 1
     n = len(cohort)
-    first = ((count - task.segment + 1) * rng.random(n * each) ** task.early).astype(np.int64)
-    owner = np.repeat(np.arange(n), each)
-    begin = start + first * interval
-    end = begin + (task.segment - 1) * interval
+    first = ((seen.visits - stage.segment + 1) * rng.random(n * stage.each) ** stage.early).astype(np.int64)
+    owner = np.repeat(np.arange(n), stage.each)
+    begin = seen.start + first * seen.interval
+    end = begin + (stage.segment - 1) * seen.interval
     whole = cohort.take(np.arange(n))
-    seen = _within(whole.observations, owner, begin, end)
+    observations = _within(whole.observations, owner, begin, end)
     given = whole.doses.of_subjects(owner)
-    # A dose that runs at the begin of a piece counts from there; none begins at or after its end.
+    # Of a dose that runs at the begin of a piece or at its end, what lies within; none begins at or after the end.
     acts = (given.end > begin[given.subject]) & (given.time < end[given.subject])
     given = given.take(acts)
-    shift = begin[given.subject]
-    given = replace(given, time=np.maximum(given.time - shift, 0.0), end=given.end - shift)
+    shift, last = begin[given.subject], end[given.subject]
+    given = replace(given, time=np.maximum(given.time - shift, 0.0), end=np.minimum(given.end, last) - shift)
     return replace(
         cohort,
         ids=np.array([f"{cohort.ids[patient]}-{number}" for number, patient in enumerate(owner)]),
         fold=cohort.fold[owner],
         statics=cohort.statics[owner],
-        observations=seen,
+        observations=observations,
         doses=given,
         truth={},
     )

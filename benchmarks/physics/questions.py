@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from benchmarks.physics.cohorts import pieces_of
-from benchmarks.physics.tasks import TRAINING_SEED, Task
+from benchmarks.physics.cohorts import SEEDS, pieces_of
+from benchmarks.physics.tasks import Stage, Task
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
@@ -17,32 +17,16 @@ from neurotwin.solvers import Rows
 
 KNOWN_UNTIL = 0.0
 """Cut of every course: at most the visit at time 0 is known."""
-PIECES = 12
-"""Pieces of each course that are trained on, where a task trains on pieces."""
-STEPS_PER_EPOCH = 50
-VIEWS = 8
-"""Tables of training patients, each with other visits asked, made once."""
+STEPS_PER_EPOCH = 100
 ROWS_SHARE = 0.9
 CHECKED = 400
-"""Validation patients whose loss is followed in training; all of them calibrate."""
+"""Validation patients whose loss is followed in training."""
 
 
 def questions_of(task: Task, cohort: Cohort) -> tuple[Episodes, Targets]:
     """Every patient's whole course from time 0, from covariates, plan and (where the task says so) the first visit."""
     episodes, targets, _ = make_episodes(cohort, KNOWN_UNTIL, min_visits=int(task.first_visit))
     return episodes, targets
-
-
-def fewer_questions(cohort: Cohort, count: int, rng: np.random.Generator) -> Cohort:
-    """The cohort with ``count`` visits of each patient, drawn at random; every variable is seen at every visit."""
-    seen = cohort.observations
-    visit = np.stack([seen.subject, seen.time], axis=1)
-    different, which = np.unique(visit, axis=0, return_inverse=True)
-    order = np.lexsort((rng.random(len(different)), different[:, 0]))
-    first = np.searchsorted(different[:, 0], np.arange(len(cohort)))
-    rank = np.empty(len(different), dtype=np.int64)
-    rank[order] = np.arange(len(different)) - first[different[order, 0].astype(np.int64)]
-    return replace(cohort, observations=seen.take(rank[which.ravel()] < count))
 
 
 class Steps(Dataset[Batch]):
@@ -56,61 +40,58 @@ class Steps(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         data, rng = self.data, np.random.default_rng((self.data.seed, self.epoch, index))
-        chosen = rng.choice(data.n_train, min(data.task.batch, data.n_train), replace=False)
-        return data.table(f"train {self.epoch % data.views}").take(torch.as_tensor(chosen))
+        chosen = rng.integers(data.n_train, size=min(data.stage.batch, data.n_train))
+        return data.table("train").take(torch.as_tensor(chosen))
 
 
 class WholeCourses(CohortData):
-    """The task's training patients, of whom fold 3 validates and calibrates. Tensors are built once, unless each step
-    asks for other visits."""
+    """The task's training patients, of whom some of fold 3 validate. Tensors are built once."""
 
-    def __init__(self, task: Task, folder: str) -> None:
-        super().__init__(folder, batch_size=task.batch, seed=TRAINING_SEED)
-        self.task = task
+    def __init__(self, task: Task, stage: Stage, folder: str) -> None:
+        super().__init__(folder, batch_size=stage.batch, seed=SEEDS["training"])
+        self.task, self.stage = task, stage
         self.known_scaling: Scaling | None = None
         self._tables: dict[str, Batch] = {}
         self._parts: dict[str, Cohort] = {}
 
     def train_part(self) -> Cohort:
-        """All but fold 3, in pieces where the task says so."""
-        return self._part("train", self.cohort.fold != 3)
+        """All but the validation patients, in pieces where the stage says so."""
+        return self._part("train", np.setdiff1d(np.arange(len(self.cohort)), self._checked))
 
     def validation_part(self) -> Cohort:
-        """The first of fold 3, in pieces where the task says so."""
-        return self._part("validation", np.flatnonzero(self.cohort.fold == 3)[:CHECKED])
+        """The first of fold 3, in pieces where the stage says so."""
+        return self._part("validation", self._checked)
+
+    @property
+    def _checked(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self.cohort.fold == 3)[:CHECKED]
 
     def _part(self, name: str, chosen: NDArray[np.generic]) -> Cohort:
         if name not in self._parts:
             part = self.cohort.take(chosen)
-            if self.task.segment:
-                part = pieces_of(self.task, part, np.random.default_rng((self.seed, len(part))), PIECES)
+            if self.stage.segment:
+                rng = np.random.default_rng((self.seed, len(part)))
+                part = pieces_of(self.task.training_schedule, self.stage, part, rng)
             self._parts[name] = part
         return self._parts[name]
 
     def scaling(self) -> Scaling:
-        """Those of the training that this one goes on from, or else those of the training patients."""
-        return self.known_scaling or Scaling.fit(self.train_part())
+        """Those of the training that this one goes on from, or else those of the training patients, at the task's
+        pace."""
+        return self.known_scaling or replace(Scaling.fit(self.train_part()), time=self.task.pace)
 
     @property
     def n_train(self) -> int:
         """Patients, or pieces, to train on."""
-        return len(self.table("train 0").start)
-
-    @property
-    def views(self) -> int:
-        """How many tables there are, each with other questions to the same patients."""
-        return VIEWS if self.task.questions else 1
+        return len(self.table("train").start)
 
     def table(self, name: str) -> Batch:
-        """All patients of a part as tensors: ``validation``, or ``train`` and the number of the view."""
+        """All patients (or pieces) of a part, ``train`` or ``validation``, as tensors."""
         if name not in self._tables:
-            part, _, view = name.partition(" ")
-            cohort = self.train_part() if part == "train" else self.validation_part()
-            if view and self.task.questions:
-                cohort = fewer_questions(cohort, self.task.questions, np.random.default_rng((self.seed, int(view))))
+            cohort = self.train_part() if name == "train" else self.validation_part()
             episodes, targets = questions_of(self.task, cohort)
             whole = Batch.of(episodes, targets, np.arange(len(cohort)), self.max_step)
-            self._tables[name] = _short(whole) if self.task.segment else whole
+            self._tables[name] = _short(whole) if self.stage.segment else whole
         return self._tables[name]
 
     def train_dataloader(self) -> DataLoader[Batch]:

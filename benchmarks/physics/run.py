@@ -6,6 +6,7 @@ task's row into results.json. What is done already is not done again: a run that
 
 import argparse
 import os
+import shutil
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,11 +20,12 @@ import numpy as np
 import torch
 from benchmarks.physics import results
 from benchmarks.physics.clocks import clock
-from benchmarks.physics.cohorts import cohort_of
+from benchmarks.physics.cohorts import WORK, cohort_of
+from benchmarks.physics.limits import CHANGE, error_without_beats, turned_fates
 from benchmarks.physics.plots import draw
-from benchmarks.physics.questions import questions_of
-from benchmarks.physics.scores import fitted_calibration, forecast_courses, judge, judged_part
-from benchmarks.physics.tasks import TASKS, TEST_PATIENTS, Task
+from benchmarks.physics.questions import STEPS_PER_EPOCH, questions_of
+from benchmarks.physics.scores import Courses, fitted_calibration, forecast_courses, judge, judged_part, wrong_fates
+from benchmarks.physics.tasks import CALIBRATION_PATIENTS, TASKS, TEST_PATIENTS, Task
 from benchmarks.physics.training import kept, trained
 
 from neurotwin.cohort import Cohort
@@ -31,26 +33,26 @@ from neurotwin.errors import NeurotwinError
 from neurotwin.models import Surrogate
 from neurotwin.training import SurrogatePredictor
 
-QUICK_PATIENTS, QUICK_STEPS, CLOCKED = 100, 50, 250
+QUICK_PATIENTS, CLOCKED = 100, 250
 
 
-def measure(task: Task, model: Surrogate, told: dict[str, Any], test: Cohort, validation: Cohort) -> dict[str, Any]:
-    """The task's row, and its figure."""
+def measure(
+    task: Task, model: Surrogate, told: dict[str, Any], test: Cohort, calibration: Cohort
+) -> tuple[dict[str, Any], Courses]:
+    """The task's row, and the courses that its figure shows."""
     predict = SurrogatePredictor(model)
-    calibration = fitted_calibration(task, predict, validation)
-    courses = forecast_courses(task, predict, calibration, test)
+    courses = forecast_courses(task, predict, fitted_calibration(task, predict, calibration), test)
     row = {"task": task.name, "model": type(model).__name__} | judge(task, courses, test)
-    mean = mean_course(task, validation)
+    mean = mean_course(task, calibration)
     for index, one in enumerate(row["channels"].values()):
         truth = courses.truth[:, : len(mean), index]
         one["population_mean"] = float(np.median(np.abs(truth - mean[:, index]).mean(1)) / one["scale"])
     few = test.take(np.arange(min(len(test), CLOCKED)))
     quantiles = predict(questions_of(task, judged_part(task, few))[0]).quantiles
     row["clock"] = clock(task, model, few, quantiles)
-    row |= {name: told[name] for name in ("parameters", "steps")}
-    row |= {"patients_trained": told["patients"] - len(validation), "patients_calibrated": len(validation)}
-    draw(task, courses, test.schema.time_unit, results.HERE / f"{task.name}.png")
-    return row
+    row |= {name: told[name] for name in ("parameters", "steps", "seconds")}
+    row |= {"patients_trained": told["patients"], "patients_calibrated": len(calibration)}
+    return row, courses
 
 
 def mean_course(task: Task, cohort: Cohort) -> np.ndarray:
@@ -80,16 +82,26 @@ def main() -> None:
 
 
 def run(task: Task, *, evaluate_only: bool, quick: bool) -> dict[str, Any]:
-    """One task from patients to row; a quick run keeps nothing."""
+    """One task from patients to row; a quick run keeps no result."""
     if quick:
-        task = replace(task, patients=QUICK_PATIENTS, steps=QUICK_STEPS, batch=64)
-    model, told = kept(task) if evaluate_only else trained(task, task.patients, name="_quick" if quick else "")
+        few = tuple(replace(stage, steps=2 * STEPS_PER_EPOCH, batch=16, each=2) for stage in task.stages)
+        task = replace(task, patients=QUICK_PATIENTS, stages=few)
+        for folder in (WORK / "models").glob(f"{task.name}_quick_*"):
+            shutil.rmtree(folder)
+    model, told = kept(task) if evaluate_only else trained(task, name="_quick" if quick else "")
     test = cohort_of(task, "test", QUICK_PATIENTS if quick else TEST_PATIENTS)
-    known = cohort_of(task, "training", told["patients"])
-    row = measure(task, model, told, test, known.take(known.fold == 3))
+    calibration = cohort_of(task, "calibration", QUICK_PATIENTS if quick else CALIBRATION_PATIENTS)
+    row, courses = measure(task, model, told, test, calibration)
     if not quick:
+        if task.name == "circulation":
+            scale = np.array([one["scale"] for one in row["channels"].values()])
+            row["without_beats"] = error_without_beats(task, test, scale)
+        if task.name == "sepsis":
+            turned, wrong = turned_fates(task, test), wrong_fates(courses)
+            row["fates"]["turned"] = {"change": CHANGE, "all": float(turned.mean()), "wrong": int(turned[wrong].sum())}
         row["command"] = f"python benchmarks/physics/run.py --task {task.name}"
         row["date"] = datetime.now(UTC).strftime("%Y-%m-%d")
+        draw(task, courses, test.schema.time_unit, results.HERE / f"{task.name}.png")
         results.put(row)
         results.write_page()
     return row

@@ -50,7 +50,9 @@ class Courses:
 def judged_part(task: Task, cohort: Cohort) -> Cohort:
     """The cohort's visits that are judged, and the last one, which tells the fate."""
     time = cohort.observations.time
-    return replace(cohort, observations=cohort.observations.take((time <= task.judged_until) | (time >= task.horizon)))
+    return replace(
+        cohort, observations=cohort.observations.take((time <= task.judged_until) | (time >= task.asked.horizon))
+    )
 
 
 def forecast_courses(task: Task, predict: Predict, calibration: Calibration, cohort: Cohort) -> Courses:
@@ -117,9 +119,15 @@ def spread_of(error: Array) -> dict[str, float]:
 
 def fates_of(courses: Courses) -> dict[str, Any]:
     """Share of patients whose fate, read from the last visit by the simulator's own rule, is foretold."""
-    true, told = (np.asarray(fate(table[:, -1])) for table in (courses.truth, courses.median))
+    true, wrong = np.asarray(fate(courses.truth[:, -1])), wrong_fates(courses)
     shares = {name: float((true == number).mean()) for number, name in enumerate(FATES)}
-    return {"right": float((true == told).mean()), "wrong": int((true != told).sum()), "shares": shares}
+    return {"right": float((~wrong).mean()), "wrong": int(wrong.sum()), "shares": shares}
+
+
+def wrong_fates(courses: Courses) -> NDArray[np.bool_]:
+    """``[patient]`` whether another fate is foretold than came true."""
+    true, told = (np.asarray(fate(table[:, -1])) for table in (courses.truth, courses.median))
+    return np.asarray(true != told)
 
 
 def seizures_of(courses: Courses, cohort: Cohort) -> dict[str, Any]:

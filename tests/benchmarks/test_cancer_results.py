@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from benchmarks import weights
 from benchmarks.cancer import models, readme, results
 from benchmarks.cancer.cohorts import SCHEMA, make_cohort
 from benchmarks.cancer.evaluation import evaluate, load_errors
@@ -85,8 +86,8 @@ def test_kept_weights_answer_as_the_model_did(small_sets, tmp_path):
     config = compose("train", ["experiment=cancer_gru", "model.hidden=8"])
     model = model_factory(config)(SCHEMA, scaling)
     path = tmp_path / "weights" / "gru.safetensors"
-    models.write_weights(path, model, scaling, {"model_config": config["model"], "parameters": 1})
-    again, told = models.read_weights(path)
+    weights.write_weights(path, model, scaling, {"model_config": config["model"], "parameters": 1})
+    again, told = weights.read_weights(path)
     assert told["parameters"] == 1
     test = small_sets.one_step
     seen = measure(test.volume, test.last - 1, CLEAN, gamma=4.0, seed=3, part="one_step")
@@ -94,7 +95,7 @@ def test_kept_weights_answer_as_the_model_did(small_sets, tmp_path):
     np.testing.assert_array_equal(first, second)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(IntegrityError):
-        models.read_weights(path)
+        weights.read_weights(path)
 
 
 def test_evaluate_only_needs_kept_weights(small_sets):

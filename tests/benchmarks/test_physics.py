@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from benchmarks.physics import cohorts, results, scores
 from benchmarks.physics.cohorts import grid_states, pieces_of, setting_of, told_parameters
-from benchmarks.physics.questions import fewer_questions, questions_of
+from benchmarks.physics.questions import questions_of
 from benchmarks.physics.scores import Courses, errors_of, first_seizure
-from benchmarks.physics.tasks import TASKS
+from benchmarks.physics.tasks import TASKS, Schedule, Stage
 from benchmarks.physics.training import kept, weights_path
 
 from neurotwin.simulators.simulate import simulate
@@ -20,7 +20,7 @@ SEPSIS = TASKS["sepsis"]
 @pytest.fixture(scope="module")
 def sepsis():
     """Ten patients, a hundred hours."""
-    task = replace(SEPSIS, horizon=100.0)
+    task = replace(SEPSIS, asked=Schedule(100.0, 0.0, 5.0))
     found = simulate(*setting_of(task), n_subjects=10, seed=5, method="rk4", noise=False)
     return task, told_parameters(task, found)
 
@@ -35,17 +35,18 @@ def test_covariates_are_the_true_parameters(sepsis):
 
 def test_a_piece_is_a_stretch_of_its_patient_with_what_was_given_then(sepsis):
     task, cohort = sepsis
-    pieces = pieces_of(task, cohort, np.random.default_rng(0), 4)
+    stage = Stage(steps=1, batch=1, segment=5, each=4)
+    pieces = pieces_of(task.asked, stage, cohort, np.random.default_rng(0))
     assert len(pieces) == 40
     for piece in range(40):
         owner, seen = piece // 4, pieces.observations
         own = seen.take((seen.subject == piece) & (seen.variable == 0))
         whole = cohort.observations.take((cohort.observations.subject == owner) & (cohort.observations.variable == 0))
-        assert own.time[0] == 0 and len(own) == task.segment
+        assert own.time[0] == 0 and len(own) == stage.segment
         shift = whole.time[np.flatnonzero(whole.value == own.value[0])[0]]
         np.testing.assert_allclose(whole.value[np.isin(whole.time, own.time + shift)], own.value)
         given = pieces.doses.take(pieces.doses.subject == piece)
-        assert (given.time >= 0).all() and (given.time < own.time[-1]).all() and (given.end > 0).all()
+        assert (given.time >= 0).all() and (given.time < given.end).all() and (given.end <= own.time[-1]).all()
 
 
 def test_nothing_after_time_zero_is_known(sepsis):
@@ -55,20 +56,13 @@ def test_nothing_after_time_zero_is_known(sepsis):
     assert len(targets) == len(cohort.observations) - len(episodes.observations)
 
 
-def test_fewer_questions_keep_whole_visits_of_every_patient(sepsis):
-    _, cohort = sepsis
-    seen = fewer_questions(cohort, 5, np.random.default_rng(1)).observations
-    assert (np.bincount(seen.subject) == 5 * 4).all()
-    assert len(np.unique(seen.time)) > 5  # not the same visits of everyone
-
-
 @pytest.mark.full
 def test_windows_cut_from_one_grid_are_those_of_the_simulator():
-    task = replace(TASKS["seizure"], horizon=100.0)
+    task = replace(TASKS["seizure"], asked=Schedule(100.0, 0.0, 20.0))
     simulator, population, protocol = setting_of(task)
     cohort = simulate(simulator, population, protocol, n_subjects=3, seed=2, method="rk4", noise=False)
     model = replace(simulator, **{name: cohort.truth[name] for name in simulator.parameters})
-    states = grid_states(model, task.horizon, cohorts.TorchEngine())
+    states = grid_states(model, task.asked.horizon, cohorts.TorchEngine())
     last = np.asarray(model.observe(states[:, -101:]))
     seen = cohort.observations.take(cohort.observations.time == 100.0)
     np.testing.assert_allclose(last, seen.value[np.lexsort((seen.variable, seen.subject))].reshape(3, 4), rtol=1e-6)

@@ -96,7 +96,7 @@ class NeuralFlow(NeuralOde):
     def act(self, core: Tensor, rows: Rows, clock: Tensor, static: Tensor, *, observe: bool) -> Course:
         def body(carry: tuple[Tensor, ...], row: Rows) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
             before, t = carry
-            begun = self._jump(t, before, row.jump, static) if self.n_control else before
+            begun = self._jump(t, before, row.jump, static) if self.has_boluses else before
             after = self._flow(t, row.dt, begun, row.control, static)
             if observe:
                 seen = (row.mask > 0).any(-1, keepdim=True)

@@ -67,7 +67,10 @@ class NeuralOde(Surrogate):
         self.field: nn.Module = MlpField(
             learned, n_control, known, hidden, time=self.scaler.time, use_clock=use_clock, drift=recent.slope
         )
-        self.impulse = Impulse(learned, n_control, known, hidden)
+        # What is held over a period acts through the field: only an amount at an instant is a jump.
+        self.has_boluses = any(treatment.kind == "bolus" for treatment in schema.treatments)
+        if self.has_boluses:
+            self.impulse = Impulse(learned, n_control, known, hidden)
         told = 3 * n_obs + recent.n_changes + n_control + 2 + memory + known
         self.reading = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(told, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU()
@@ -94,7 +97,7 @@ class NeuralOde(Surrogate):
             rows,
             start=clock,
             static=static,
-            jump=self._jump if self.n_control else None,
+            jump=self._jump if self.has_boluses else None,
             update=self._update if observe else None,
         )
 

@@ -1,5 +1,7 @@
 """Timeline: events are cut into rows that say the same as the events did."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from neurotwin.errors import TimelineError
 from neurotwin.events import Doses, Observations, Queries
 from neurotwin.timeline import Timeline, build_timeline
+from neurotwin.timeline.single import single_timeline
 
 
 def build(observations=None, doses=None, queries=None, n=1, start=None, max_step=1.0, **more):
@@ -194,3 +197,27 @@ def test_a_subject_alone_has_the_same_rows_as_in_a_batch(case):
             mine, theirs = getattr(alone, name)[0], getattr(together, name)[one]
             np.testing.assert_array_equal(mine, theirs[: len(mine)])
             assert not theirs[len(mine) :].any()
+
+
+@settings(max_examples=150, deadline=None)
+@given(events())
+def test_one_subject_by_plain_python_has_the_rows_of_the_arrays(case):
+    _, doses, observations, queries, max_step = case
+    number, pick = np.arange(len(observations)), np.array([0])
+    observations = replace(observations, value=0.1 + number, censor=(number % 3 - 1).astype(np.int8))
+    tables = [table.by_subject().of_subjects(pick) for table in (observations, doses, queries)]
+    none = np.zeros((1, 0))
+    alone = single_timeline(np.zeros(1), none, none, (2, 2), *tables, max_step)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("neurotwin.timeline.build.single_timeline", lambda *_: None)
+        expected = build(*tables, max_step=max_step)
+    assert alone is not None
+    for item in fields(expected):
+        np.testing.assert_array_equal(getattr(alone, item.name), getattr(expected, item.name), err_msg=item.name)
+
+
+def test_many_events_of_one_subject_are_left_to_the_arrays():
+    seen = Observations.of(0, np.arange(500.0), 0, 1.0)
+    none = np.zeros((1, 0))
+    assert single_timeline(np.zeros(1), none, none, (1, 0), seen, Doses.of(), Queries.of(), 1.0) is None
+    assert build(seen).n_rows == 500

@@ -8,7 +8,17 @@ import torch
 from neurotwin.cohort import Cohort
 from neurotwin.events import Doses, Observations, Queries
 from neurotwin.export import Source
-from neurotwin.models import BayesOde, Gru, GruOdeBayes, LatentOde, NeuralCde, NeuralFlow, NeuralOde, PopulationOde
+from neurotwin.models import (
+    BayesOde,
+    Gru,
+    GruOdeBayes,
+    LatentOde,
+    NeuralCde,
+    NeuralFlow,
+    NeuralMixed,
+    NeuralOde,
+    PopulationOde,
+)
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema, Static, Treatment, Variable
 from neurotwin.solvers import Heun, Rk4, Rows
@@ -75,6 +85,7 @@ OTHERS = {
     "neural_cde": (NeuralCde, {"memory": 3, "hidden": 8}),
     "gru_ode_bayes": (GruOdeBayes, {"hidden": 8}),
     "neural_flow": (NeuralFlow, {"memory": 3, "hidden": 8, "layers": 2}),
+    "neural_mixed": (NeuralMixed, {"effects": 3, "hidden": 8, "rates": 2, "features": 3}),
     "population_ode": (PopulationOde, {"effects": 2, "unseen": 2, "hidden": 8}),
 }
 """Name of a model -> its class and small sizes."""
@@ -95,7 +106,7 @@ def toy_model(cohort, kind="neural_ode", *, solver=None, seed=0, **more):
 
 KINDS = {
     "neural_ode": lambda cohort: toy_model(cohort),
-    "neural_ode_heun": lambda cohort: toy_model(cohort, solver=Heun(MAX_STEP), extremes=True),
+    "neural_ode_heun": lambda cohort: toy_model(cohort, solver=Heun(MAX_STEP), extremes=True, step=True),
     "gru": lambda cohort: toy_model(cohort, "gru"),
     **{kind: partial(toy_model, kind=kind) for kind in OTHERS},
 }

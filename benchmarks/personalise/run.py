@@ -18,9 +18,11 @@ import torch
 from benchmarks.personalise.personal_forecasts import results, twins
 from benchmarks.personalise.personal_forecasts.judge import Judged, compared, judge, row_of
 from benchmarks.personalise.personal_forecasts.routes import Answer, Route, by_twin, mechanism_routes
+from benchmarks.personalise.personal_forecasts.shares import shares_of
 from benchmarks.personalise.personal_forecasts.tasks import TASKS, Questions, Task
 
 from neurotwin.errors import NeurotwinError
+from neurotwin.runtime import Predictor
 
 PATIENTS, REPEATS = 100, 7
 SLOW, VERY_SLOW = 0.5, 3.0
@@ -104,12 +106,26 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=PATIENTS)
     parser.add_argument("--quick", action="store_true", help="six patients, once, and nothing is written")
     parser.add_argument("--evaluate-only", action="store_true", help="use the weights in the repository; no training")
+    parser.add_argument("--shares", action="store_true", help="only time the twins' parts again, by the last bundles")
     parser.add_argument("--page", action="store_true", help="only write goals and README.md again, from the rows")
     given = parser.parse_args()
     if given.page:
         results.again()
+    elif given.shares:
+        time_shares(TASKS[given.problem], given.patients)
     else:
         measure_problem(TASKS[given.problem], given)
+
+
+def time_shares(task: Task, patients: int) -> None:
+    """Where the time of each twin goes whose bundle the last run left."""
+    torch.set_num_threads(1)
+    questions, told = task.questions(patients), {}
+    for model in twins.models_of(task):
+        folder = twins.bundle_path(task, model)
+        if folder.exists():
+            told[f"{results.TWIN}{model} (ONNX)"] = shares_of(questions, Predictor.load(folder, threads=1))
+    results.put_shares(task.name, told)
 
 
 def measure_problem(task: Task, given: argparse.Namespace) -> None:
@@ -131,6 +147,7 @@ def measure_problem(task: Task, given: argparse.Namespace) -> None:
     if not given.quick:
         more = "" if given.patients == PATIENTS else f" --patients {given.patients}"
         results.write(task.name, f"python benchmarks/personalise/run.py --problem {task.name}{more}", rows)
+        time_shares(task, given.patients)
 
 
 if __name__ == "__main__":

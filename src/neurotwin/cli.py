@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -174,6 +174,9 @@ def export(
     member: Annotated[
         list[Path] | None, typer.Option("--member", help="Another run of the same data; repeat for an ensemble.")
     ] = None,
+    history: Annotated[
+        Literal["float32", "float64"], typer.Option(help="Precision in which the history is worked through.")
+    ] = "float32",
 ) -> None:
     """Export a run, or several as an ensemble, as a bundle of ONNX graphs; fails unless they answer as the model."""
     from neurotwin.extras import need
@@ -182,7 +185,7 @@ def export(
     from neurotwin.export import export_bundle
     from neurotwin.recipes import export_source
 
-    done = export_bundle(export_source(run, member or []), output, timelines=timelines)
+    done = export_bundle(export_source(run, member or []), output, timelines=timelines, history=history)
     worst = max(done.parity.values())
     sizes = ", ".join(f"{name} {size / 1000:.0f} kB" for name, size in done.sizes.items())
     print(f"{done.folder}: {sizes}; worst difference {worst:.1e} of a channel's scale", file=sys.stderr)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the runtime builds forecasts without importing pydantic
     from neurotwin.schema import Schema
 
 Array = NDArray[np.float64]
+NOTHING_SEEN, NOTHING_ASKED = Observations.of([], [], [], []), Queries.of()
 
 
 @dataclass(frozen=True)
@@ -59,30 +60,28 @@ class Episodes:
     @property
     def clock(self) -> Array:
         """``[subject]`` time of the last event of the past, where the assimilated state stands."""
-        past, last = self.past_doses, self.start.copy()
+        doses, last = self.doses, self.start.copy()
         np.maximum.at(last, self.observations.subject, self.observations.time)
-        np.maximum.at(last, past.subject, past.time)
-        ended = np.isfinite(past.end)
-        np.maximum.at(last, past.subject[ended], past.end[ended])
+        cut = self.cut[doses.subject]
+        past = doses.time < cut
+        ended = past & (doses.end <= cut)
+        np.maximum.at(last, doses.subject[past], doses.time[past])
+        np.maximum.at(last, doses.subject[ended], doses.end[ended])
         return last
 
     def history(self, max_step: float) -> Timeline:
         """The past as rows, for assimilation."""
-        return self._timeline(self.start, self.observations, self.past_doses, Queries.of(), max_step)
+        return self._timeline(self.start, self.observations, self.past_doses, NOTHING_ASKED, max_step)
 
     def plan(self, max_step: float) -> Timeline:
         """The treatments and queries after the assimilated state's clock as rows, for the forecast."""
-        clock = self.clock
-        bolus = self.doses.is_bolus
-        ahead = np.where(
-            bolus, self.doses.time >= self.cut[self.doses.subject], self.doses.end > clock[self.doses.subject]
-        )
+        clock, doses = self.clock, self.doses
+        ahead = np.where(doses.is_bolus, doses.time >= self.cut[doses.subject], doses.end > clock[doses.subject])
         # What is given after a subject's last question changes no answer, and would only make rows.
         last = np.full(len(self), -np.inf)
         np.maximum.at(last, self.queries.subject, self.queries.time)
-        ahead &= self.doses.time <= last[self.doses.subject]
-        nothing = Observations.of([], [], [], [])
-        return self._timeline(clock, nothing, self.doses.take(ahead), self.queries, max_step)
+        ahead &= doses.time <= last[doses.subject]
+        return self._timeline(clock, NOTHING_SEEN, doses.take(ahead), self.queries, max_step)
 
     def take(self, subjects: NDArray[Any]) -> Self:
         """Some subjects, in the order given; queries keep their order within each subject."""

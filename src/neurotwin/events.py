@@ -23,7 +23,7 @@ class EventTable:
     def take(self, index: ArrayLike) -> Self:
         """Rows selected by mask or positions."""
         index = np.asarray(index)
-        return type(self)(**{item.name: getattr(self, item.name)[index] for item in fields(self)})
+        return type(self)(*[getattr(self, name)[index] for name in self.__dataclass_fields__])
 
     def of_subjects(self, subjects: NDArray[np.integer[Any]]) -> Self:
         """Rows of the chosen subjects, renumbered 0.. in the order given.

@@ -126,6 +126,7 @@ def test_exporting_twice_gives_the_same_graphs(exported, tmp_path):
         assert (again.folder / name).read_bytes() == (done.folder / name).read_bytes()
 
 
+HISTORY = {"neural_mixed": "float64"}
 BARE = {("neural_ode", False, False): []}
 
 
@@ -143,7 +144,12 @@ BARE = {("neural_ode", False, False): []}
 def test_schemas_without_treatments_or_covariates_export(source, tmp_path, kind, treatments, statics):
     from neurotwin.runtime import Predictor
 
-    done = export_bundle(source(kind, treatments=treatments, statics=statics), tmp_path / "toy@0.1.0", timelines=100)
+    done = export_bundle(
+        source(kind, treatments=treatments, statics=statics),
+        tmp_path / "toy@0.1.0",
+        timelines=100,
+        history=HISTORY.get(kind, "float32"),
+    )
     assert max(done.parity.values()) <= TOLERANCE
     Predictor.load(done.folder)
 
@@ -152,7 +158,7 @@ def test_schemas_without_treatments_or_covariates_export(source, tmp_path, kind,
 @pytest.mark.parametrize("kind", list(OTHERS))
 def test_each_model_of_the_family_exports_at_parity(source, tmp_path, kind):
     given = source(kind)
-    done = export_bundle(given, tmp_path / "toy@0.1.0", timelines=300)
+    done = export_bundle(given, tmp_path / "toy@0.1.0", timelines=300, history=HISTORY.get(kind, "float32"))
     assert max(done.parity.values()) <= TOLERANCE
     assert ("step_error" in done.parity) == given.model.has_error
 

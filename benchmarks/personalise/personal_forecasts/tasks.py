@@ -16,7 +16,6 @@ from neurotwin.simulators.simulate import simulate
 Array = NDArray[np.float64]
 WORK = Path("runs/benchmarks/personalise")
 TRAINING_SEED, TEST_SEED = 1, 20_001
-BLOCK = 500
 
 
 @dataclass(frozen=True)

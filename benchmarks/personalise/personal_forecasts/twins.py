@@ -7,15 +7,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cancer.models import read_weights, write_weights
-from benchmarks.personalise.personal_forecasts.double_history import in_double
 from benchmarks.personalise.personal_forecasts.tasks import WORK, Task
+from benchmarks.weights import read_weights, write_weights
 
 from neurotwin.cohort import Cohort
 from neurotwin.demo.trainings import train_all
 from neurotwin.errors import ConfigError
 from neurotwin.export import Source, export_bundle
-from neurotwin.models import BayesOde, Surrogate
+from neurotwin.models import Surrogate
 from neurotwin.paths import conf_dir
 from neurotwin.recipes import load_run
 from neurotwin.runtime import Predictor
@@ -62,7 +61,6 @@ def trained(task: Task, model: str, *, evaluate_only: bool, work: Path = WORK) -
     surrogate, told = read_weights(kept)
     scaling = Scaling.from_dict(read_checkpoint(kept)["scaling"])
     config = {**told["config"], "model": told["model_config"]}
-    surrogate = in_double(surrogate) if isinstance(surrogate, BayesOde) else surrogate
     return Source(surrogate, scaling, Cohort.load(cohort), told["data"], config, told["metrics"])
 
 
@@ -76,11 +74,17 @@ def keep(path: Path, surrogate: Surrogate, folder: Path, config: dict[str, Any])
 
 
 def bundle_of(task: Task, model: str, source: Source, work: Path = WORK) -> Predictor:
-    """The exported bundle, loaded with one thread and its golden cases answered."""
-    folder = work / "bundles" / f"{task.name}_{model}@0.1.0"
+    """The exported bundle, loaded with one thread and its golden cases answered. Its history is in double precision:
+    a patient's measurements are far more exact than what the population leaves open."""
+    folder = bundle_path(task, model, work)
     shutil.rmtree(folder, ignore_errors=True)
-    export_bundle(source, folder, timelines=TIMELINES)
+    export_bundle(source, folder, timelines=TIMELINES, history="float64")
     return Predictor.load(folder, threads=1)
+
+
+def bundle_path(task: Task, model: str, work: Path = WORK) -> Path:
+    """Where a run leaves the bundle."""
+    return work / "bundles" / f"{task.name}_{model}@0.1.0"
 
 
 def knows(task: Task, model: str) -> str:

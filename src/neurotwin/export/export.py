@@ -37,7 +37,15 @@ from neurotwin.evaluation.calibration import fit_calibration, with_measured_cove
 from neurotwin.evaluation.cuts import random_cuts
 from neurotwin.export.card import NOT_FOR, model_card
 from neurotwin.export.golden import golden_cases
-from neurotwin.export.graphs import OPSET, AssimilateGraph, ForecastGraph, SupportScore, operators, write_onnx
+from neurotwin.export.graphs import (
+    OPSET,
+    PRECISIONS,
+    AssimilateGraph,
+    ForecastGraph,
+    Precision,
+    operators,
+    write_onnx,
+)
 from neurotwin.export.parity import TimelineSource, history_arrays, plan_arrays, prove_parity
 from neurotwin.export.signature import build_signature
 from neurotwin.export.support import fit_support
@@ -69,18 +77,28 @@ class Source:
     metrics: Mapping[str, Any]
 
 
-def export_bundle(source: Source, target: Path, *, timelines: int = 1000) -> Exported:
+def export_bundle(
+    source: Source,
+    target: Path,
+    *,
+    timelines: int = 1000,
+    history: Precision = "float32",
+) -> Exported:
     """Write ``NAME@VERSION`` from a trained run.
 
     Args:
         timelines: how many random and edge timelines the parity proof compares.
+        history: precision in which the history is worked through, ``float32`` or ``float64``: double costs time, and is
+            for filters whose measurements are far more exact than what the population leaves open.
 
     Raises:
-        ConfigError: the folder's name is not NAME@VERSION, or it exists.
+        ConfigError: the folder's name is not NAME@VERSION, or it exists; or an unknown precision.
         SolverError: the model's solver cannot be exported.
         ParityError: a graph does not answer as the model does; nothing is left behind.
     """
     name, version = _name_of(target)
+    if history not in PRECISIONS:
+        raise ConfigError(f"history is {history!r}", where="export", expected=" or ".join(PRECISIONS))
     if not source.model.solver.exportable:
         raise SolverError(
             f"{type(source.model.solver).__name__} cannot be exported",
@@ -91,7 +109,7 @@ def export_bundle(source: Source, target: Path, *, timelines: int = 1000) -> Exp
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        exported = _write(source, draft, name, version, timelines)
+        exported = _write(source, draft, name, version, timelines, history)
         draft.chmod(0o755)
         draft.rename(target)
     except BaseException:
@@ -111,7 +129,7 @@ def _name_of(target: Path) -> tuple[str, str]:
     return found.group(1), found.group(2)
 
 
-def _write(source: Source, draft: Path, name: str, version: str, timelines: int) -> Exported:
+def _write(source: Source, draft: Path, name: str, version: str, timelines: int, history: Precision) -> Exported:
     model, how = source.model.eval(), source.config["evaluation"]
     train, validation, test = (
         source.cohort.part(part, source.data["rotation"]) for part in ("train", "validation", "test")
@@ -119,7 +137,8 @@ def _write(source: Source, draft: Path, name: str, version: str, timelines: int)
     support, threshold = fit_support(model, train, validation, min_visits=how["min_visits"], seed=source.config["seed"])
     calibration = _calibrate(model, validation, test, how, source.config["seed"])
     questions = TimelineSource(source.cohort.schema, source.scaling, model.solver.max_step)
-    graphs = _graphs(model, support, questions, draft, {"neurotwin.name": name, "neurotwin.version": version})
+    modules = AssimilateGraph(model, support, history), ForecastGraph(model)
+    graphs = _graphs(model, modules, questions, draft, {"neurotwin.name": name, "neurotwin.version": version})
     sessions = {file: _session(draft / file) for file in graphs}
     pairs = [(module, sessions[file]) for file, (module, _) in graphs.items()]
     parity = prove_parity(pairs[0], pairs[1], questions, state_size=model.state_size, count=timelines)
@@ -158,14 +177,18 @@ def _write(source: Source, draft: Path, name: str, version: str, timelines: int)
 
 
 def _graphs(
-    model: Surrogate, support: SupportScore, questions: TimelineSource, draft: Path, metadata: dict[str, str]
+    model: Surrogate,
+    modules: tuple[AssimilateGraph, ForecastGraph],
+    questions: TimelineSource,
+    draft: Path,
+    metadata: dict[str, str],
 ) -> dict[str, Any]:
     """File -> (module, ONNX model) of both graphs."""
     state = np.zeros((3, model.state_size), np.float32)
-    forecast = ForecastGraph(model)
+    assimilate, forecast = modules
     jobs = {
         ASSIMILATE: (
-            AssimilateGraph(model, support),
+            assimilate,
             history_arrays(questions.timeline(3, 4, past=True), state),
             ["new_state", "support"],
         ),

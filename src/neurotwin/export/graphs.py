@@ -1,10 +1,11 @@
 """The two graphs of a bundle: modules with named tensors in and out, and how they are written as ONNX."""
 
+import copy
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 import torch
@@ -16,6 +17,8 @@ from neurotwin.models import Surrogate
 from neurotwin.solvers import Rows
 
 OPSET = 20
+Precision = Literal["float32", "float64"]
+PRECISIONS: Mapping[str, torch.dtype] = {"float32": torch.float32, "float64": torch.float64}
 OUTPUT = "output."
 HISTORY_INPUTS = ("state", "fresh", "start", "static", "static_mask", "dt", "control", "jump", "value", "mask")
 PLAN_INPUTS = ("state", "dt", "control", "jump", "query_at", "peek")
@@ -62,11 +65,18 @@ class SupportScore(nn.Module):
 
 
 class AssimilateGraph(nn.Module):
-    """Previous state (or none) and events -> state and its support score."""
+    """Previous state (or none) and events -> state and its support score.
 
-    def __init__(self, model: Surrogate, support: SupportScore) -> None:
+    Args:
+        precision: in which the history is worked through; tensors in and out are in single precision anyway.
+    """
+
+    def __init__(self, model: Surrogate, support: SupportScore, precision: Precision = "float32") -> None:
         super().__init__()
         self.model, self.support = model, support
+        self.dtype = PRECISIONS[precision]
+        if self.dtype != torch.float32:
+            self.model = copy.deepcopy(model).to(self.dtype)
 
     def forward(
         self,
@@ -83,7 +93,12 @@ class AssimilateGraph(nn.Module):
     ) -> tuple[Tensor, ...]:
         nothing = torch.zeros_like(dt)
         rows = Rows(dt, control, jump, value, mask, torch.zeros_like(mask), nothing, nothing)
-        after = self.model.assimilate(state, fresh, start, static, static_mask, rows)
+        if self.dtype != torch.float32:
+            rows = Rows(*(column.to(self.dtype) for column in rows))
+            state, fresh, start, static, static_mask = (
+                item.to(self.dtype) for item in (state, fresh, start, static, static_mask)
+            )
+        after = self.model.assimilate(state, fresh, start, static, static_mask, rows).to(torch.float32)
         return after, self.support(after)
 
 

@@ -169,7 +169,7 @@ def prove_parity(
                 f"output {name} differs by {difference:.2e} of its channel's scale",
                 where="parity",
                 expected=f"at most {TOLERANCE:.0e}",
-                remedy="export with a smaller max_step, or report this model",
+                remedy="export with --history float64 or a smaller max_step, or report this model",
             )
     return worst
 

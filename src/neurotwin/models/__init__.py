@@ -10,6 +10,7 @@ from neurotwin.models.latent_ode import LatentOde
 from neurotwin.models.mechanism.grey_box import GreyBox
 from neurotwin.models.neural_cde import NeuralCde
 from neurotwin.models.neural_flow import NeuralFlow
+from neurotwin.models.neural_mixed import NeuralMixed
 from neurotwin.models.neural_ode import NeuralOde
 from neurotwin.models.observation.likelihood import joint_gaussian_nll
 from neurotwin.models.population_ode import PopulationOde
@@ -28,6 +29,7 @@ __all__ = [
     "LatentOde",
     "NeuralCde",
     "NeuralFlow",
+    "NeuralMixed",
     "NeuralOde",
     "PopulationOde",
     "Prediction",

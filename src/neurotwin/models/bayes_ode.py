@@ -12,7 +12,7 @@ from neurotwin.models.posterior.gaussian_filter import lower_factor
 from neurotwin.models.posterior.patient_field import PatientField
 from neurotwin.models.posterior.patient_filter import Belief, Noise, PatientFilter
 from neurotwin.models.prediction import Prediction
-from neurotwin.models.surrogate import Course, Surrogate, linear, standard_draws
+from neurotwin.models.surrogate import Course, Surrogate, linear, standard_draws, uncorrelated
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
 from neurotwin.solvers import Rows, Solver, over_rows
@@ -108,7 +108,7 @@ class BayesOde(Surrogate):
         self.register_buffer("lower", row * n + column, persistent=False)
         self.register_buffer("place", place.flatten(), persistent=False)
         self.register_buffer("diagonal", place.diagonal()[:n_obs].clone(), persistent=False)
-        self.noise = _uncorrelated(standard_draws(draws, n))
+        self.noise = uncorrelated(standard_draws(draws, n))
 
     def initial(self, static: Tensor) -> Tensor:
         y = self.start(static)
@@ -226,16 +226,6 @@ class BayesOde(Surrogate):
     def _many(self, item: Tensor) -> Tensor:
         """Each subject once per draw along the batch axis."""
         return item.unsqueeze(1).expand(-1, self.n_draws, *item.shape[1:]).flatten(0, 1)
-
-
-def _uncorrelated(draws: Tensor) -> Tensor:
-    """Draws ``[draw, n]`` whose columns are uncorrelated, if there are enough of them: the courses then have the
-    posterior's covariance, with no error of sampling."""
-    half = draws.shape[0] // 2
-    if half < draws.shape[1]:
-        return draws
-    basis = torch.linalg.qr(draws[:half].double())[0].to(draws) * half**0.5
-    return torch.cat([basis, -basis])
 
 
 def _check(sizes: dict[str, int], evidence: float, robust: float, least_noise: float) -> None:

@@ -175,13 +175,16 @@ class Predictor:
 
     def __call__(self, episodes: Episodes) -> Forecast:
         """Answer episodes, uncalibrated, as any other callable that is evaluated."""
-        parts = [
-            self._answer(episodes.take(np.arange(first, min(first + CHUNK, len(episodes)))))
-            for first in range(0, len(episodes), CHUNK)
-        ]
-        quantiles, draws, mean, *incidence = (np.concatenate(column) for column in zip(*parts, strict=True))
+        if len(episodes) <= CHUNK:  # as it is: a patient who is asked for alone should not wait for copies
+            quantiles, draws, mean, *incidence = self._answer(episodes)
+        else:
+            parts = [
+                self._answer(episodes.take(np.arange(first, min(first + CHUNK, len(episodes)))))
+                for first in range(0, len(episodes), CHUNK)
+            ]
+            quantiles, draws, mean, *incidence = (np.concatenate(column) for column in zip(*parts, strict=True))
         ok = np.isfinite(quantiles).all(axis=(1, 2))
-        return Forecast(self.levels, quantiles, draws if self.n_draws > 1 else None, ok, mean, *incidence)
+        return Forecast(self.levels, quantiles, draws if self.n_draws > 1 else None, np.asarray(ok), mean, *incidence)
 
     def _answer(self, episodes: Episodes) -> tuple[Array, ...]:
         if not self.signature.outcomes:

@@ -7,6 +7,7 @@ from neurotwin.errors import TimelineError
 from neurotwin.events import Doses, Observations, Queries
 from neurotwin.timeline.anchors import find_anchors
 from neurotwin.timeline.rows import RowTable
+from neurotwin.timeline.single import single_timeline
 from neurotwin.timeline.steps import divide
 from neurotwin.timeline.table import Timeline
 
@@ -34,7 +35,12 @@ def build_timeline(
     Raises:
         TimelineError: an event before the subject's start, a time that is not finite, or more than ``max_rows`` rows.
     """
-    start = np.asarray(start, dtype=np.float64)
+    start, static, static_mask = (np.asarray(table, dtype=np.float64) for table in (start, static, static_mask))
+    if len(start) == 1:
+        sizes = (n_variables, n_treatments)
+        found = single_timeline(start, static, static_mask, sizes, observations, doses, queries, max_step)
+        if found is not None and found.n_rows <= max_rows:
+            return found
     _check(start, observations, doses, queries, max_step)
     doses = doses.take(doses.is_bolus | (doses.end > start[doses.subject]))
     opening = np.maximum(doses.time, start[doses.subject])
@@ -45,7 +51,7 @@ def build_timeline(
     table.allocate()
     table.place_doses(anchors, doses, opening)
     table.place_observations(anchors, observations)
-    return table.padded(start, np.asarray(static, dtype=np.float64), np.asarray(static_mask, dtype=np.float64))
+    return table.padded(start, static, static_mask)
 
 
 def _check(start: Array, observations: Observations, doses: Doses, queries: Queries, max_step: float) -> None:

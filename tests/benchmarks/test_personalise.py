@@ -192,3 +192,13 @@ def test_kept_weights_make_a_bundle_that_answers(lung, tmp_path):
     each = [answer(lung.episodes.take([patient])) for patient in range(len(lung.episodes))]
     assert judge(lung, each).error < 0.3
     np.testing.assert_allclose(np.concatenate([one.point for one in each]), answer(lung.episodes).point, atol=1e-4)
+
+
+def test_where_a_twins_time_goes_stands_on_the_page(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(results.RESULTS.read_text())
+    route = "twin, bayes_ode (ONNX)"
+    results.put_shares("geng", {route: {"cutting": 1e-4, "graphs": 2e-4, "whole": 5e-4}}, path)
+    found = results.read(path)
+    assert [row["route"] for row in found["rows"] if row["problem"] == "geng" and "whole" in row.get("shares", {})]
+    assert f"{route}, timed by itself: 0.5 ms per patient, of which 0.1 cut time into rows" in results.block(found)

@@ -11,7 +11,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks" / "real")
 from real_patients.folds import PAIRS, ask, without
 from real_patients.intervals import Rows, Scaled
 from real_patients.members import answers, inner_folds, pair_of
-from real_patients.recipe import Choice, fit_pairs
+from real_patients.recipe import Choice, fit, fit_pairs
 from real_patients.selection import choose, forecasts, shrunk
 from real_patients.tasks import Task
 
@@ -138,6 +138,34 @@ def test_permuted_labels_give_no_skill():
             errors[name].append(np.abs(answers(TASK, fitted, question)[:, 1] - question.truth))
     boosting, mean = (np.concatenate(errors[name]).mean() for name in ("boosting", "mean"))
     assert boosting > 0.95 * mean
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("permuted", [True, False])
+def test_a_model_trained_again_on_permuted_courses_has_no_skill(permuted):
+    """Everything after the cut belongs to somebody else: the neural ODE, trained anew by the recipe, is no better than
+    the median of the others' later values. On the true courses it is."""
+    cohort, rng = walks(150), np.random.default_rng(4)
+    seen = cohort.observations
+    if permuted:
+        given = rng.permutation(len(cohort))
+        later, value = seen.time > TASK.cut, seen.value.copy()
+        for number in (0, 1):
+            rows = np.flatnonzero(later & (seen.variable == number))
+            whole = seen.value[rows].reshape(len(cohort), -1)
+            value[rows] = whole[given].ravel()
+        cohort = replace(cohort, observations=replace(seen, value=value))
+    pairs = [(test, (test + 1) % 5) for test in range(5)]
+    choice = Choice(steps=120, batch=32, memory=4, hidden=16, rate=1e-2, dropout=0.2)
+    models = fit(TASK, [without(cohort, pair) for pair in pairs], choice, seed=0)
+    questions = [ask(TASK, cohort, fold) for fold in range(5)]
+    missed, constant = [], []
+    for fold, model in enumerate(models):
+        others = np.concatenate([one.truth for number, one in enumerate(questions) if number != fold])
+        missed.append(np.abs(answers(TASK, model, questions[fold])[:, 1] - questions[fold].truth))
+        constant.append(np.abs(np.median(others) - questions[fold].truth))
+    ratio = np.concatenate(missed).mean() / np.concatenate(constant).mean()
+    assert ratio > 0.98 if permuted else ratio < 0.6
 
 
 def test_inner_folds_set_the_share_of_the_last_value(ran):

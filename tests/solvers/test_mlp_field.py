@@ -85,7 +85,7 @@ def test_a_row_asks_the_host_nothing(monkeypatch):
     asked = []
     monkeypatch.setattr(torch.Tensor, "item", lambda self: asked.append("item"))
     monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: asked.append("bool") or True)
-    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: asked.append("list") or [True, True, True, True])
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: asked.append("list") or [True, True, True])
     counts = []
     for rows in (3, 30):
         asked.clear()

@@ -13,7 +13,7 @@ from neurotwin.calibration import modelled
 from neurotwin.cohort import N_FOLDS, Cohort
 from neurotwin.episodes import Predict
 from real_patients.folds import PAIRS, Pair, Question
-from real_patients.recipe import GRID, fit_pairs
+from real_patients.recipe import GRID, Choice, fit_pairs
 from real_patients.tasks import Task
 
 Array = NDArray[np.float64]
@@ -46,9 +46,15 @@ def member(task: Task, cohort: Cohort, questions: list[Question], name: str, see
 
 
 def at_hand(name: str, seed: int, root: Path) -> bool:
-    """Is the member on disk, made with the settings that its name stands for now?"""
+    """Is the member on disk, made with the settings that its name stands for now?
+
+    What could not be set yet when it was made counts as the default, which leaves a model as it was.
+    """
     path = _path(name, seed, root)
-    return path.exists() and json.loads(path.read_text())["choice"] == json.loads(json.dumps(asdict(GRID[name])))
+    if not path.exists():
+        return False
+    made = asdict(Choice()) | json.loads(path.read_text())["choice"]
+    return bool(made == asdict(GRID[name]))
 
 
 def processor_seconds(root: Path) -> float:

@@ -41,6 +41,7 @@ class Choice:
         likelihood: weight of the negative log likelihood beside them.
         trust: how far a new model takes over what it sees at a visit, before the sigmoid.
         extremes: whether visits are told the lowest and the highest value so far.
+        step: whether a visit moves the estimate by a learned step, too.
         memory, hidden: sizes of the model.
     """
 
@@ -54,10 +55,12 @@ class Choice:
     likelihood: float = 0.1
     trust: float = 1.0
     extremes: bool = False
+    step: bool = False
     memory: int = 8
     hidden: int = 32
 
 
+STEPPED = Choice(rate=1e-2, trust=8.0, dropout=0.0, decay=0.1, forget=0.0, extremes=True, step=True)
 GRID: dict[str, Choice] = {
     "plain": Choice(),
     "trusting": Choice(trust=3.0, dropout=0.2),
@@ -66,6 +69,12 @@ GRID: dict[str, Choice] = {
     "fast": Choice(rate=1e-2, trust=3.0, dropout=0.2),
     "fast_extremes": Choice(rate=1e-2, trust=3.0, dropout=0.2, extremes=True),
     "careful_extremes": Choice(rate=1e-2, trust=3.0, dropout=0.4, decay=0.1, extremes=True),
+    # A course that starts at the last value and is moved by what a visit tells, with nothing hidden or dropped.
+    "stepped": STEPPED,
+    "stepped_long": replace(STEPPED, steps=600),
+    "stepped_plain": replace(STEPPED, extremes=False),
+    # The same for cohorts of few subjects, which learn their past by heart.
+    "stepped_careful": replace(STEPPED, rate=3e-3, dropout=0.4, forget=0.1),
 }
 
 
@@ -79,7 +88,7 @@ def fit(
         # The unit of model time and the longest step are the task's, not the training part's: models are stacked.
         scaling = replace(Scaling.fit(cohort), time=task.cut)
         solver = Midpoint(task.cut)
-        sizes = {name: getattr(choice, name) for name in ("memory", "hidden", "dropout", "extremes")}
+        sizes = {name: getattr(choice, name) for name in ("memory", "hidden", "dropout", "extremes", "step")}
         model = NeuralOde(cohort.schema, scaling, solver, draws=1, **sizes)
         nn.init.constant_(model.gain.bias, choice.trust)
         models.append(model)

@@ -31,6 +31,8 @@ class JointGaussian(nn.Module):
             scored given that end: draws count as much as they foretold it, so that a course is not taken for average
             because those who were worse had left (shared-parameter joint model: Rizopoulos 2012). 0 leaves hazards
             untrained.
+        balance: weight of the reversed gradient that takes out of a state what the next treatment could be told from
+            (`neurotwin.training.balance.Balance`); 0 leaves states as they are.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class JointGaussian(nn.Module):
         weights: Sequence[float] | None = None,
         natural: bool = False,
         events: float = 1.0,
+        balance: float = 0.0,
     ) -> None:
         super().__init__()
         if not absolute >= 0:
@@ -50,7 +53,10 @@ class JointGaussian(nn.Module):
             raise ConfigError(f"weights are {list(weights)}", where="loss.weights", expected="numbers of at least 0")
         if not events >= 0:
             raise ConfigError(f"events is {events!r}", where="loss.events", expected="a number of at least 0")
+        if not balance >= 0:
+            raise ConfigError(f"balance is {balance!r}", where="loss.balance", expected="a number of at least 0")
         self.absolute, self.likelihood, self.natural, self.events = absolute, likelihood, natural, events
+        self.balance = balance
         self.weights = None if weights is None else torch.tensor(list(weights))
 
     def forward(

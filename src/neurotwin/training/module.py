@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from neurotwin.data import Batch
 from neurotwin.errors import SolverError
 from neurotwin.models import Prediction, Surrogate
+from neurotwin.training.balance import Balance
 
 MEASURES = "validation/measures/"
 """Before the names of what a model tells of itself."""
@@ -29,7 +30,7 @@ class SurrogateTraining(pl.LightningModule):
 
     Args:
         model: the surrogate.
-        loss: maps a prediction and its targets to a loss per subject.
+        loss: maps a prediction and its targets to a loss per subject; with a ``balance`` above 0, states are balanced.
         optimizer: takes the parameters.
         scheduler: takes the optimizer and the number of steps; None keeps the rate.
         max_failed: fraction.
@@ -49,12 +50,17 @@ class SurrogateTraining(pl.LightningModule):
         self.model, self.loss = model, loss
         self.make_optimizer, self.make_scheduler, self.max_failed = optimizer, scheduler, max_failed
         self.seen, self.failed, self.seed = 0, 0, seed
+        weight = float(getattr(loss, "balance", 0.0))
+        self.balance = Balance(model, weight) if weight else None
 
     def forward(self, batch: Batch) -> tuple[Prediction, Tensor | None]:
         """The forecast of a batch, and what the model adds to the loss of each subject ``[batch]``, or None."""
         state, past = self._followed(batch)
         prediction = self.model.forecast(state, batch.plan)
-        costs = [cost for cost in (past, prediction.cost) if cost is not None]
+        told = None
+        if self.balance is not None and self.training:
+            told = self.balance(self.model.unpack(state)["core"], batch.plan)
+        costs = [cost for cost in (past, prediction.cost, told) if cost is not None]
         return prediction, sum(costs[1:], start=costs[0]) if costs else None
 
     def training_step(self, batch: Batch, index: int) -> Tensor | None:

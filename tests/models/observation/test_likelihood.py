@@ -196,3 +196,23 @@ def test_gradients_are_those_of_finite_differences(name):
 
     inputs = (prediction.location.requires_grad_(), prediction.scale.requires_grad_())
     assert torch.autograd.gradcheck(loss, inputs, eps=1e-6, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_single_draw_scores_all_values_at_once_as_one_by_one(seed):
+    heads = [*HEADS.values(), Head("bounded", low=0.0, high=1.0), Head("student_t", degrees_of_freedom=3.0), Head()]
+    records, random = Records(heads), torch.Generator().manual_seed(seed)
+    shape = (3, 4, len(heads))
+    location = torch.randn(*shape, 1, generator=random).requires_grad_()
+    width = (0.2 + torch.rand(shape, generator=random)).requires_grad_()
+    value, censor = torch.randint(0, 2, shape, generator=random).float(), torch.zeros(shape)
+    mask = (torch.rand(shape, generator=random) < 0.8).float()
+    censor[0, 0, -1] = 1.0
+    # Two equal draws have nothing between them either, but are scored one by one.
+    scored = []
+    for draws in (1, 2):
+        prediction = Prediction(location.expand(*shape, draws), width, None)
+        loss = joint_gaussian_nll(prediction, value, mask, censor, records.cells(value), records.degrees)
+        scored.append((loss, *torch.autograd.grad(loss.sum(), [location, width])))
+    for alone, twice in zip(*scored, strict=True):
+        torch.testing.assert_close(alone, twice, rtol=1e-4, atol=1e-5)

@@ -55,8 +55,13 @@ def runge_kutta_step(tableau: Tableau, field: Field, t: Any, dt: Any, state: Any
 
 def dense_state(tableau: Tableau, step: Step, dt: Any, theta: Any) -> Any:
     """State at the fraction ``theta`` (``[batch]``) of the step, by the continuous extension."""
-    weights = [_horner(coefficients, theta)[..., None] for coefficients in tableau.dense]
+    weights = [dense_weight(tableau, stage, theta)[..., None] for stage in range(len(tableau.b))]
     return step.begin + dt[..., None] * sum(weight * slope for weight, slope in zip(weights, step.stages, strict=True))
+
+
+def dense_weight(tableau: Tableau, stage: int, theta: Any) -> Any:
+    """Weight of a stage in the state at the fraction ``theta`` of a step."""
+    return _horner(tableau.dense[stage], theta)
 
 
 def step_error(tableau: Tableau, step: Step, dt: Any) -> Any:

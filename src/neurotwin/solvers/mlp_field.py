@@ -16,7 +16,7 @@ class Told(NamedTuple):
 
     Attributes:
         first: ``[batch, row, hidden]`` what the first layer gets from controls, covariates and bias.
-        drift: ``[batch, row, rest]`` slopes of the columns that the network does not move.
+        drift: ``[batch, row, rest]`` slopes of the columns that the network does not move, per time scale.
         of_state, of_clock: ``[moved, hidden]`` and ``[hidden]``, the first layer's other weights.
         rest: weights and bias of the later layers.
     """
@@ -95,19 +95,23 @@ class MlpField(nn.Sequential):
         """What is known of all rows, from controls ``[batch, row, control]`` and covariates ``[batch, static]``."""
         layer = self.linears[0]
         of_state, of_control, of_static, of_clock = layer.weight.split(self.sizes, dim=1)
-        first = F.linear(control, of_control) + F.linear(static, of_static, layer.bias).unsqueeze(1)
+        # A schema need not have controls or covariates, and ONNX Runtime multiplies no matrix without columns.
+        known = F.linear(static, of_static, layer.bias).unsqueeze(1) if static.shape[-1] else layer.bias
+        told = F.linear(control, of_control) if control.shape[-1] else control.new_zeros(*control.shape[:2], 1)
+        first = told + known
         like = control.new_zeros(control.shape[:2])
-        drift = control[..., :0] if self.drift is None else self.drift(like, control) / self.time
+        drift = control[..., :0] if self.drift is None else self.drift(like, control)
         rest = tuple((one.weight, one.bias) for one in self.linears[1:])
-        return Told(first, drift, of_state.t(), of_clock.squeeze(1), rest)
+        # Clones: two views of one weight may not enter a scan that is exported.
+        return Told(first, drift, of_state.t().clone(), of_clock.squeeze(1).clone(), rest)
 
-    def slope(self, t: Tensor, state: Tensor, told: Told) -> Tensor:
-        """Slope ``[batch, state]`` in a row; of ``told``, first and drift are the row's, ``[batch, ...]``."""
+    def slope(self, clock: Tensor | None, state: Tensor, told: Told) -> Tensor:
+        """Slope ``[batch, state]`` per time scale in a row; ``clock`` ``[batch, 1]`` is its input (None: it has none),
+        and of ``told``, first and drift are the row's, ``[batch, ...]``."""
         moved = state if self.drift is None else state[..., : self.sizes[0]]
         units = torch.addmm(told.first, moved, told.of_state)
-        if self.use_clock:
-            units = torch.addcmul(units, self.clock(t).unsqueeze(-1), told.of_clock)
+        if clock is not None:
+            units = torch.addcmul(units, clock, told.of_clock)
         for weight, bias in told.rest:
             units = F.linear(F.silu(units), weight, bias)
-        slope = units if self.time == 1 else units / self.time
-        return slope if self.drift is None else torch.cat([slope, told.drift], dim=-1)
+        return units if self.drift is None else torch.cat([units, told.drift], dim=-1)

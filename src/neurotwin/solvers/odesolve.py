@@ -7,8 +7,9 @@ from torch import Tensor
 
 from neurotwin.errors import SolverError
 from neurotwin.solvers.advances import RowAdvance, advance_for
-from neurotwin.solvers.rows import Rows, over_rows
+from neurotwin.solvers.rows import Body, Rows, clock_of, over_rows
 from neurotwin.solvers.solver import NON_FINITE, OK, Jump, Solver, Update, VectorField
+from neurotwin.solvers.whole import Whole
 
 
 class Solution(NamedTuple):
@@ -35,12 +36,10 @@ class Facts(NamedTuple):
     Attributes:
         doses: something is given.
         inside: a query asks for another time than its row's end.
-        skips: a row does nothing (padding), or is a peek.
     """
 
     doses: bool = True
     inside: bool = True
-    skips: bool = True
 
 
 def odesolve(
@@ -71,47 +70,42 @@ def odesolve(
     """
     exporting = torch.compiler.is_exporting()
     facts = _check(state, rows, start, static, solver, jump)
-    advance = advance_for(vector_field, state, rows, start, static, solver, graph=exporting)
-    if update is None and not facts.doses and (whole := getattr(advance, "whole", None)):
-        at_query, final, clock = whole(state)
+    clock, begins = clock_of(rows, start)
+    advance = advance_for(vector_field, rows, start, begins, static, solver, state, inside=facts.inside)
+    if update is None and not facts.doses and isinstance(advance, Whole):
+        at_query, final = advance.whole(state)
         status = _told_by(at_query, final, rows)
         return Solution(at_query, _lost(final, status), clock, None, status)
     counted = solver.tells_status and not exporting
-    body = _body(advance, static, jump, update, facts, counted=counted)
-    first = [state, start]
+    body = _body(advance, static, jump if facts.doses else None, update, counted=counted)
+    first = [state]
     if solver.has_error:
         first.append(torch.zeros_like(state))
     if counted:
         first.append(torch.zeros_like(start, dtype=torch.int64))
-    carry, asked = over_rows(body, tuple(first), rows, *advance.along)
+    seen = (rows.mask > 0).any(-1, keepdim=True) if update is not None else rows.active
+    carry, asked = over_rows(body, tuple(first), rows, begins, rows.kept, seen, *advance.along)
     final, error = carry[0], asked[1] if solver.has_error else None
     if exporting:
-        return Solution(asked[0], final, carry[1], error, torch.zeros_like(start))
+        return Solution(asked[0], final, clock, error, torch.zeros_like(start))
     status = carry[-1] if counted else _told_by(asked[0], final, rows)
-    return Solution(asked[0], _lost(final, status), carry[1], error, status)
+    return Solution(asked[0], _lost(final, status), clock, error, status)
 
 
-def _body(  # type: ignore[no-untyped-def]  # of the type that over_rows says
-    advance: RowAdvance, static: Tensor, jump: Jump | None, update: Update | None, facts: Facts, *, counted: bool
-):
-    def body(carry: tuple[Tensor, ...], row: Rows, *along: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        before, t, *extra = carry
-        begun = before if jump is None or not facts.doses else jump(t, before, row.jump, static)
-        done = advance(t, begun, row, along, inside=facts.inside)
-        after = done.end
-        if update is not None:
-            seen = (row.mask > 0).any(-1, keepdim=True)
-            after = torch.where(seen, update(t + row.dt, after, row, static), after)
-        asked, then = [done.at_query], t + row.dt
-        kept = row.active & (row.peek == 0).unsqueeze(-1) if facts.skips else None
-        if kept is not None:
-            # where() rather than arithmetic: padding must leave the state as it was, bit for bit.
-            after, then = torch.where(kept, after, before), torch.where(row.peek == 0, then, t)
-        carried = [after, then]
+def _body(advance: RowAdvance, static: Tensor, jump: Jump | None, update: Update | None, *, counted: bool) -> Body:
+    def body(
+        carry: tuple[Tensor, ...], row: Rows, t: Tensor, kept: Tensor, seen: Tensor, *along: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        before, *extra = carry
+        begun = before if jump is None else jump(t, before, row.jump, static)
+        done = advance(t, begun, row, along)
+        after = done.end if update is None else torch.where(seen, update(t + row.dt, done.end, row, static), done.end)
+        # where() rather than arithmetic: padding must leave the state as it was, bit for bit.
+        carried, asked = [torch.where(kept, after, before)], [done.at_query]
         if done.error is not None:
             total = extra.pop(0)
             asked.append(total + done.error.abs())
-            carried.append(asked[1].clone() if kept is None else torch.where(kept, asked[1], total))
+            carried.append(torch.where(kept, asked[1], total))
         if counted and done.status is not None:
             found = torch.where(row.active.squeeze(-1), done.status, OK)  # what padding does has no consequence
             carried.append(torch.where(extra[0] == OK, found, extra[0]))
@@ -154,8 +148,7 @@ def _check(state: Tensor, rows: Rows, start: Tensor, static: Tensor, solver: Sol
         return Facts()
     # One question to the device, before the loop: inside it the host waits for nothing.
     short = (rows.dt <= solver.max_step * (1 + 1e-5)).all()
-    skips = (~rows.active).any() | (rows.peek != 0).any()
-    told = torch.stack([short, (rows.jump != 0).any(), (rows.query_at != 1).any(), skips]).tolist()
+    told = torch.stack([short, (rows.jump != 0).any(), (rows.query_at != 1).any()]).tolist()
     if not told[0]:
         raise SolverError(
             f"a row is {float(rows.dt.max()):g} long",

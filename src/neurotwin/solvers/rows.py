@@ -36,14 +36,28 @@ class Rows(NamedTuple):
 
     @property
     def active(self) -> Tensor:
-        """``[batch, 1]`` of a single row: does it do anything at all? Padding does not."""
+        """``[..., 1]`` does a row do anything at all? Padding does not."""
         return ((self.dt > 0) | self.doses | (self.mask > 0).any(-1)).unsqueeze(-1)
 
     @property
+    def kept(self) -> Tensor:
+        """``[..., 1]`` is a row's end carried on? That of padding and of peeks is not."""
+        return self.active & (self.peek == 0).unsqueeze(-1)
+
+    @property
     def doses(self) -> Tensor:
-        """``[batch]`` of a single row: is anything given at its start?"""
+        """``[...]`` is anything given at a row's start?"""
         # ONNX Runtime reduces an axis of no channels to nothing at all.
         return (self.jump != 0).any(-1) if self.jump.shape[-1] else torch.zeros_like(self.dt, dtype=torch.bool)
+
+
+def clock_of(rows: Rows, start: Tensor) -> tuple[Tensor, Tensor]:
+    """Clocks ``[batch]`` after all rows and ``[batch, row]`` at the beginning of each, from ``start`` ``[batch]``."""
+    passes = torch.where(rows.peek == 0, rows.dt, 0.0)
+    # One after the other, as a clock runs: what follows, or how much of it, changes no earlier time.
+    after = torch.cat([start.unsqueeze(1), passes], dim=1).cumsum(1)
+    begins, _ = after.split([passes.shape[1], 1], dim=1)
+    return after[:, -1], begins
 
 
 Body = Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]

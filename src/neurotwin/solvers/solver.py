@@ -9,13 +9,15 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from neurotwin.errors import SolverError
-from neurotwin.runge_kutta import Step, Tableau, dense_state, step_error
+from neurotwin.runge_kutta import Tableau, dense_weight
 from neurotwin.solvers.rows import Rows
 
 VectorField = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """``vector_field(t, state, control, static) -> slope``; t ``[batch]``, the others ``[batch, ...]``."""
 Flow = Callable[[Tensor, Tensor], Tensor]
 """``flow(t, state) -> slope``: the vector field of one row, controls bound."""
+FlowAt = Callable[[int, Tensor], Tensor]
+"""``flow(stage, state) -> slope``: of a row, at the time of a stage of the method."""
 Jump = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """``jump(t, state, amount, static) -> state`` at an instant."""
 Update = Callable[[Tensor, Tensor, Rows, Tensor], Tensor]
@@ -89,38 +91,59 @@ class FixedStep(Solver):
         self.backend, self.adjoint = backend, adjoint
 
     def advance(self, flow: Flow, t: Tensor, dt: Tensor, state: Tensor, query_at: Tensor | None) -> Advance:
+        nodes = self.tableau.c
+        answers = None if query_at is None else self.answers(dt, query_at)
+        return self.advance_along(
+            lambda stage, inner: flow(torch.add(t, dt, alpha=nodes[stage]) if nodes[stage] else t, inner),
+            dt.unsqueeze(-1),
+            state,
+            answers,
+        )
+
+    def answers(self, dt: Tensor, query_at: Tensor) -> Tensor:
+        """``[..., stage]`` weights of the stages, times ``dt`` ``[...]``, in the state at fractions ``query_at`` of a
+        row; by the continuous extension."""
+        return torch.stack([dense_weight(self.tableau, stage, query_at) * dt for stage in range(self.n_stages)], dim=-1)
+
+    def advance_along(self, flow: FlowAt, width: Tensor, state: Tensor, answers: Tensor | None) -> Advance:
+        """Advance by a row of length ``width`` ``[batch, 1]``, in the unit of time of the slopes that ``flow(stage,
+        state)`` gives; ``answers`` are those of the row's query, None asks for the end."""
         if self.adjoint == "recompute" and torch.is_grad_enabled() and not torch.compiler.is_exporting():
             done: Advance = checkpoint(
-                self._step, flow, t, dt, state, query_at, use_reentrant=False, preserve_rng_state=False
+                self._step, flow, width, state, answers, use_reentrant=False, preserve_rng_state=False
             )
             return done
-        return self._step(flow, t, dt, state, query_at)
+        return self._step(flow, width, state, answers)
 
-    def _step(self, flow: Flow, t: Tensor, dt: Tensor, state: Tensor, query_at: Tensor | None) -> Advance:
-        step = step_of(self.tableau, flow, t, dt, state)
-        asked = step.end if query_at is None else dense_state(self.tableau, step, dt, query_at)
-        return Advance(step.end, asked, step_error(self.tableau, step, dt) if self.tableau.error else None)
+    @property
+    def n_stages(self) -> int:
+        """Slopes of a step."""
+        return len(self.tableau.b)
+
+    def _step(self, flow: FlowAt, width: Tensor, state: Tensor, answers: Tensor | None) -> Advance:
+        """`neurotwin.runge_kutta.runge_kutta_step` in as few operations of torch as it takes: in training on small
+        batches, and in a graph for one patient, their number is the cost."""
+        stages: list[Tensor] = []
+        for number, row in enumerate(self.tableau.a):
+            inner = torch.addcmul(state, width, _combined(row, stages)) if row else state
+            stages.append(flow(number, inner))
+        end = asked = torch.addcmul(state, width, _combined(self.tableau.b, stages))
+        if answers is not None:
+            asked = state
+            for weight, slope in zip(answers.split(1, dim=-1), stages, strict=True):
+                asked = torch.addcmul(asked, weight, slope)
+        error = width * _combined(self.tableau.error, stages) if self.tableau.error else None
+        return Advance(end, asked, error)
 
     def __init_subclass__(cls) -> None:
         cls.has_error = bool(cls.tableau.error)
 
 
-def step_of(tableau: Tableau, flow: Flow, t: Tensor, dt: Tensor, state: Tensor) -> Step:
-    """`neurotwin.runge_kutta.runge_kutta_step` in as few operations of torch as it takes: in training on small batches
-    their number is the cost."""
-    stages: list[Tensor] = []
-    width = dt.unsqueeze(-1)
-    for row, node in zip(tableau.a, tableau.c, strict=True):
-        inner = torch.addcmul(state, width, combined(row, stages)) if row else state
-        stages.append(flow(torch.add(t, dt, alpha=node) if node else t, inner))
-    return Step(state, torch.addcmul(state, width, combined(tableau.b, stages)), tuple(stages))
-
-
-def combined(weights: Sequence[float], stages: Sequence[Tensor]) -> Tensor:
+def _combined(weights: Sequence[float], stages: Sequence[Tensor]) -> Tensor:
     """The weighted sum of stages; some weight is not 0."""
     parts = [(weight, stage) for weight, stage in zip(weights, stages, strict=True) if weight]
     weight, total = parts[0]
     total = total if weight == 1 else weight * total
     for weight, stage in parts[1:]:
-        total = torch.add(total, stage, alpha=weight)
+        total = total - stage if weight == -1 else torch.add(total, stage, alpha=weight)
     return total

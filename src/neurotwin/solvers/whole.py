@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from neurotwin.solvers.mlp_field import MlpField, Told
-from neurotwin.solvers.rows import Rows
+from neurotwin.solvers.rows import Rows, clock_of
 from neurotwin.solvers.solver import Advance
 
 
@@ -63,21 +63,18 @@ class Whole:
         self.solve, self.rows = solve, rows
         told = field.hoist(rows.control, static)
         self.weights = Weights.of(field, told)
-        passes = torch.where(rows.peek == 0, rows.dt, 0.0)
-        self.clock = start + passes.sum(1)
-        begins = start.unsqueeze(1) + passes.cumsum(1) - passes
+        _, begins = clock_of(rows, start)
         at_stages = begins.unsqueeze(-1) + rows.dt.unsqueeze(-1) * rows.dt.new_tensor(nodes)
-        self.along = (told.first, told.drift, field.clock(at_stages))
+        self.along = (told.first, told.drift / field.time, field.clock(at_stages))
 
-    def whole(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``at_query`` ``[batch, row, state]``, the final state and clock, along all rows."""
+    def whole(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """``at_query`` ``[batch, row, state]`` and the final state, along all rows."""
         first, drift, clock = self.along
         rows = self.rows
-        kept = (rows.active.squeeze(-1) & (rows.peek == 0)).to(rows.dt.dtype)
-        spans = Spans(clock, rows.dt, rows.query_at, kept)
-        return *self.solve(state, first, drift, spans, self.weights), self.clock
+        kept = rows.kept.squeeze(-1).to(rows.dt.dtype)
+        return self.solve(state, first, drift, Spans(clock, rows.dt, rows.query_at, kept), self.weights)
 
-    def __call__(self, t: Tensor, state: Tensor, row: Rows, along: tuple[Tensor, ...], *, inside: bool) -> Advance:
+    def __call__(self, t: Tensor, state: Tensor, row: Rows, along: tuple[Tensor, ...]) -> Advance:
         first, drift, clock = (one.unsqueeze(1) for one in along)
         dt = row.dt.unsqueeze(1)
         spans = Spans(clock, dt, row.query_at.unsqueeze(1), torch.ones_like(dt))

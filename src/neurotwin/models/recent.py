@@ -33,7 +33,8 @@ class Recent:
     def slope(self, t: Tensor, control: Tensor) -> Tensor:
         """``[..., size]`` per scaled time under controls ``[..., control]``; ``t`` ``[...]``."""
         passes = torch.ones_like(t).unsqueeze(-1)
-        return torch.cat([passes * passes.new_zeros(self.n_seen), control, passes], dim=-1)
+        given = [control] if self.n_control else []  # joined with nothing, an export would take its rows as fixed
+        return torch.cat([passes * passes.new_zeros(self.n_seen), *given, passes], dim=-1)
 
     def dosed(self, recent: Tensor, amount: Tensor) -> Tensor:
         """The block after amounts ``[batch, control]``."""

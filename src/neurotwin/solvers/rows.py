@@ -57,7 +57,7 @@ def clock_of(rows: Rows, start: Tensor) -> tuple[Tensor, Tensor]:
     # One after the other, as a clock runs: what follows, or how much of it, changes no earlier time.
     after = torch.cat([start.unsqueeze(1), passes], dim=1).cumsum(1)
     begins, _ = after.split([passes.shape[1], 1], dim=1)
-    return after[:, -1], begins
+    return after[:, -1], begins.contiguous()  # else an export would take the number of rows, in its stride, as fixed
 
 
 Body = Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]

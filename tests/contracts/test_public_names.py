@@ -17,16 +17,16 @@ PUBLIC = {
         Exported Source export_bundle
     """,
     "neurotwin.models": """
-        LEVELS BayesOde Ensemble GreyBox Gru GruOdeBayes Hazards HybridOde LatentOde NeuralCde NeuralFlow NeuralOde
-        PopulationOde Prediction Risk Surrogate joint_gaussian_nll
+        LEVELS BayesOde Ensemble GreyBox Gru GruOdeBayes Hazards HybridOde LatentOde NeuralCde NeuralFlow NeuralMixed
+        NeuralOde PopulationOde Prediction Risk Surrogate joint_gaussian_nll
     """,
     "neurotwin.runtime": """
         INPUT_FAULTS PatientDocument PlanDocument Predictor Reason Twin check_order parse_document
         read_document schemas
     """,
     "neurotwin.solvers": """
-        NON_FINITE OK STEP_BUDGET Bosh3 Dopri5 Euler FixedStep Heun Midpoint Rk4 Rows Solution
-        Solver TorchEngine Torchdiffeq odesolve over_rows
+        NON_FINITE OK STEP_BUDGET Bosh3 Dopri5 Euler FixedStep Heun Midpoint MlpField Rk4 Rows
+        Solution Solver TorchEngine Torchdiffeq odesolve over_rows
     """,
     "neurotwin.training": """
         Checkpoints JointGaussian Recipe SafetensorsCheckpoints StopWhenBadNumbers

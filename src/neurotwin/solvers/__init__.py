@@ -11,11 +11,9 @@ from neurotwin.solvers.mlp_field import MlpField
 from neurotwin.solvers.odesolve import Solution, odesolve
 from neurotwin.solvers.rk4 import Rk4
 from neurotwin.solvers.rows import Rows, over_rows
-from neurotwin.solvers.solver import ADJOINTS, BACKENDS, NON_FINITE, OK, STEP_BUDGET, FixedStep, Solver
+from neurotwin.solvers.solver import NON_FINITE, OK, STEP_BUDGET, FixedStep, Solver
 
 __all__ = [
-    "ADJOINTS",
-    "BACKENDS",
     "NON_FINITE",
     "OK",
     "STEP_BUDGET",

@@ -100,13 +100,13 @@ class Hoisted:
 
 def advance_for(
     vector_field: VectorField,
+    state: Tensor,
     rows: Rows,
+    *,
     start: Tensor,
     begins: Tensor,
     static: Tensor,
     solver: Solver,
-    state: Tensor,
-    *,
     inside: bool,
 ) -> RowAdvance:
     """How a solver's backend advances a vector field.

@@ -71,7 +71,9 @@ def odesolve(
     exporting = torch.compiler.is_exporting()
     facts = _check(state, rows, start, static, solver, jump)
     clock, begins = clock_of(rows, start)
-    advance = advance_for(vector_field, rows, start, begins, static, solver, state, inside=facts.inside)
+    advance = advance_for(
+        vector_field, state, rows, start=start, begins=begins, static=static, solver=solver, inside=facts.inside
+    )
     if update is None and not facts.doses and isinstance(advance, Whole):
         at_query, final = advance.whole(state)
         status = _told_by(at_query, final, rows)

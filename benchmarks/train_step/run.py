@@ -136,7 +136,14 @@ def goals_of(rows: list[dict[str, Any]], memory: list[dict[str, Any]]) -> list[d
     few, many = (each.get(rows) for rows in sorted(each)) if len(each) == 2 else (None, None)
     ratio = many / few if few and many else None
     goals.append(
-        page.goal("recompute: memory per row at ten times the rows over that at one", 1.1, page.SMALLER, ratio, "times")
+        page.goal(
+            "recompute: memory per row at ten times the rows over that at one",
+            1.1,
+            page.SMALLER,
+            ratio,
+            "times",
+            "not explained",
+        )
     )
     return goals
 

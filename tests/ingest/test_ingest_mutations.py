@@ -199,14 +199,14 @@ def test_mutations_of_visits(text, tmp_path):
 
 
 @pytest.mark.full
-@settings(max_examples=1000, **SLOW)
+@settings(max_examples=2500, **SLOW)
 @given(text=mutated(LONG_LINES))
 def test_many_mutations_of_long_rows(text, tmp_path):
     run_long(text, tmp_path)
 
 
 @pytest.mark.full
-@settings(max_examples=1000, **SLOW)
+@settings(max_examples=2500, **SLOW)
 @given(text=mutated(VISIT_LINES))
 def test_many_mutations_of_visits(text, tmp_path):
     check(text, VISITS, VISITS_HEADER, tmp_path)

@@ -177,6 +177,9 @@ def export(
     history: Annotated[
         Literal["float32", "float64"], typer.Option(help="Precision in which the history is worked through.")
     ] = "float32",
+    plan: Annotated[
+        Literal["float32", "float64"], typer.Option(help="Precision in which a plan is worked through.")
+    ] = "float32",
 ) -> None:
     """Export a run, or several as an ensemble, as a bundle of ONNX graphs; fails unless they answer as the model."""
     from neurotwin.extras import need
@@ -185,7 +188,7 @@ def export(
     from neurotwin.export import export_bundle
     from neurotwin.recipes import export_source
 
-    done = export_bundle(export_source(run, member or []), output, timelines=timelines, history=history)
+    done = export_bundle(export_source(run, member or []), output, timelines=timelines, history=history, plan=plan)
     worst = max(done.parity.values())
     sizes = ", ".join(f"{name} {size / 1000:.0f} kB" for name, size in done.sizes.items())
     print(f"{done.folder}: {sizes}; worst difference {worst:.1e} of a channel's scale", file=sys.stderr)

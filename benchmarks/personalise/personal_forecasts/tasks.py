@@ -1,6 +1,7 @@
 """The two questions: which virtual patients, what is known of them, and what is asked."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,8 @@ class Task:
         limits: of its measurement; what lies beyond is recorded as the limit, censored.
         cut, horizon: when the past ends, and how long after it is asked about, in the simulator's unit of time.
         unit: of the error: of ``scored``.
-        n_training: patients of the cohort that twins are trained on.
+        n_training: patients of the cohort that twins are trained on, of which six tenths are fitted.
+        larger: the same of models that take more.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Task:
     horizon: float
     unit: str
     n_training: int
+    larger: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple[Any, Any, Any]:
@@ -59,11 +62,16 @@ class Task:
         """``n`` virtual patients with the task's variable alone."""
         return only(simulate(*self.parts, n_subjects=n, seed=seed, noise=noise), self.variable)
 
-    def training_folder(self, work: Path = WORK) -> Path:
-        """Folder of the cohort that twins are trained on, simulated unless it is there."""
-        folder = work / "cohorts" / f"{self.name}-{self.n_training}"
+    def training_size(self, model: str) -> int:
+        """Patients of the cohort that this model's twin is trained on."""
+        return self.larger.get(model, self.n_training)
+
+    def training_folder(self, model: str, work: Path = WORK) -> Path:
+        """Folder of the cohort that a model's twin is trained on, simulated unless it is there."""
+        n = self.training_size(model)
+        folder = work / "cohorts" / f"{self.name}-{n}"
         if not (folder / "cohort.json").exists():
-            self.cohort(self.n_training, TRAINING_SEED).save(folder)
+            self.cohort(n, TRAINING_SEED).save(folder)
         return folder
 
     def questions(self, n: int) -> "Questions":
@@ -113,6 +121,7 @@ TASKS = {
         horizon=30.0,
         unit="of ln volume",
         n_training=6000,
+        larger={"neural_mixed": 30000},
     ),
     "t1d": Task(
         name="t1d",
@@ -124,6 +133,7 @@ TASKS = {
         horizon=720.0,
         unit="mg/dL",
         n_training=4000,
+        larger={"neural_ode": 16000},
     ),
 }
 

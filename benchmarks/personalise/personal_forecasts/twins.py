@@ -14,6 +14,7 @@ from neurotwin.cohort import Cohort
 from neurotwin.demo.trainings import train_all
 from neurotwin.errors import ConfigError
 from neurotwin.export import Source, export_bundle
+from neurotwin.export.graphs import Precision
 from neurotwin.models import Surrogate
 from neurotwin.paths import conf_dir
 from neurotwin.recipes import load_run
@@ -28,6 +29,8 @@ KNOWS = {
     "hybrid_ode": "{n} simulated patients; the equations, not the population or the noise",
 }
 TIMELINES = 200
+PLAN: dict[str, Precision] = {"neural_mixed": "float64"}
+"""Precision of plans: its course is a sum of large terms on the far plans that an export proves."""
 
 
 def models_of(task: Task) -> list[str]:
@@ -50,7 +53,7 @@ def trained(task: Task, model: str, *, evaluate_only: bool, work: Path = WORK) -
     Raises:
         ConfigError: ``evaluate_only``, and there are no weights.
     """
-    kept, cohort = weights_path(task, model), task.training_folder(work)
+    kept, cohort = weights_path(task, model), task.training_folder(model, work)
     if not evaluate_only:
         folder = work / "models" / f"{task.name}_{model}"
         train_all({folder: [f"experiment=personalise_{task.name}_{model}", f"data.cohort={cohort}"]}, work / "logs")
@@ -78,7 +81,7 @@ def bundle_of(task: Task, model: str, source: Source, work: Path = WORK) -> Pred
     a patient's measurements are far more exact than what the population leaves open."""
     folder = bundle_path(task, model, work)
     shutil.rmtree(folder, ignore_errors=True)
-    export_bundle(source, folder, timelines=TIMELINES, history="float64")
+    export_bundle(source, folder, timelines=TIMELINES, history="float64", plan=PLAN.get(model, "float32"))
     return Predictor.load(folder, threads=1)
 
 
@@ -89,4 +92,4 @@ def bundle_path(task: Task, model: str, work: Path = WORK) -> Path:
 
 def knows(task: Task, model: str) -> str:
     """What a twin is given beside the record, in words."""
-    return KNOWS.get(model, KNOWS["bayes_ode"]).format(n=int(0.6 * task.n_training))
+    return KNOWS.get(model, KNOWS["bayes_ode"]).format(n=int(0.6 * task.training_size(model)))

@@ -83,6 +83,7 @@ def export_bundle(
     *,
     timelines: int = 1000,
     history: Precision = "float32",
+    plan: Precision = "float32",
 ) -> Exported:
     """Write ``NAME@VERSION`` from a trained run.
 
@@ -90,6 +91,7 @@ def export_bundle(
         timelines: how many random and edge timelines the parity proof compares.
         history: precision in which the history is worked through, ``float32`` or ``float64``: double costs time, and is
             for filters whose measurements are far more exact than what the population leaves open.
+        plan: the same of a plan; for models whose course is a sum of large terms far from what training saw.
 
     Raises:
         ConfigError: the folder's name is not NAME@VERSION, or it exists; or an unknown precision.
@@ -97,8 +99,9 @@ def export_bundle(
         ParityError: a graph does not answer as the model does; nothing is left behind.
     """
     name, version = _name_of(target)
-    if history not in PRECISIONS:
-        raise ConfigError(f"history is {history!r}", where="export", expected=" or ".join(PRECISIONS))
+    for told, precision in (("history", history), ("plan", plan)):
+        if precision not in PRECISIONS:
+            raise ConfigError(f"{told} is {precision!r}", where="export", expected=" or ".join(PRECISIONS))
     if not source.model.solver.exportable:
         raise SolverError(
             f"{type(source.model.solver).__name__} cannot be exported",
@@ -109,7 +112,7 @@ def export_bundle(
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        exported = _write(source, draft, name, version, timelines, history)
+        exported = _write(source, draft, name, version, timelines, history, plan)
         draft.chmod(0o755)
         draft.rename(target)
     except BaseException:
@@ -129,7 +132,9 @@ def _name_of(target: Path) -> tuple[str, str]:
     return found.group(1), found.group(2)
 
 
-def _write(source: Source, draft: Path, name: str, version: str, timelines: int, history: Precision) -> Exported:
+def _write(
+    source: Source, draft: Path, name: str, version: str, timelines: int, history: Precision, plan: Precision
+) -> Exported:
     model, how = source.model.eval(), source.config["evaluation"]
     train, validation, test = (
         source.cohort.part(part, source.data["rotation"]) for part in ("train", "validation", "test")
@@ -137,7 +142,7 @@ def _write(source: Source, draft: Path, name: str, version: str, timelines: int,
     support, threshold = fit_support(model, train, validation, min_visits=how["min_visits"], seed=source.config["seed"])
     calibration = _calibrate(model, validation, test, how, source.config["seed"])
     questions = TimelineSource(source.cohort.schema, source.scaling, model.solver.max_step)
-    modules = AssimilateGraph(model, support, history), ForecastGraph(model)
+    modules = AssimilateGraph(model, support, history), ForecastGraph(model, plan)
     graphs = _graphs(model, modules, questions, draft, {"neurotwin.name": name, "neurotwin.version": version})
     sessions = {file: _session(draft / file) for file in graphs}
     pairs = [(module, sessions[file]) for file, (module, _) in graphs.items()]

@@ -109,11 +109,21 @@ class ForecastGraph(nn.Module):
     Quantiles and step error are those of latent values; mean and draws are expected records (`neurotwin.heads`).
     """
 
-    def __init__(self, model: Surrogate) -> None:
+    def __init__(self, model: Surrogate, precision: Precision = "float32") -> None:
         super().__init__()
-        self.model = model
+        self.model, self.dtype = model, PRECISIONS[precision]
+        if self.dtype != torch.float32:
+            self.model = copy.deepcopy(model).to(self.dtype)
 
     def forward(
+        self, state: Tensor, dt: Tensor, control: Tensor, jump: Tensor, query_at: Tensor, peek: Tensor
+    ) -> tuple[Tensor, ...]:
+        if self.dtype != torch.float32:
+            given = (item.to(self.dtype) for item in (state, dt, control, jump, query_at, peek))
+            return tuple(item.to(torch.float32) for item in self._answer(*given))
+        return self._answer(state, dt, control, jump, query_at, peek)
+
+    def _answer(
         self, state: Tensor, dt: Tensor, control: Tensor, jump: Tensor, query_at: Tensor, peek: Tensor
     ) -> tuple[Tensor, ...]:
         empty = dt.new_zeros(*dt.shape, self.model.n_obs)

@@ -1,4 +1,4 @@
-"""A history, or a plan, that is worked through in double precision: parity, tensors in single precision, and the same forecast."""
+"""A history, or a plan, in double precision: parity, single precision at its ends, and the same forecast."""
 
 import numpy as np
 import onnx

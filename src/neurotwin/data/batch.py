@@ -107,15 +107,16 @@ def _events(ends: EventTargets, query_row: NDArray[np.int64]) -> Events:
 
 
 def random_cuts(
-    cohort: Cohort, rng: np.random.Generator, min_visits: int, *, events: bool = False
+    cohort: Cohort, rng: np.random.Generator, min_visits: int, *, events: bool = False, share: float | None = None
 ) -> NDArray[np.float64]:
     """For each subject one of its own visits as the cut: at least ``min_visits`` up to it and one after it.
 
-    With ``events`` its last visit may be the cut too, where the follow-up is known to go on. Subjects with too few
-    visits get NaN, which leaves them out of every episode.
+    With ``events`` its last visit may be the cut too, where the follow-up is known to go on. With ``share`` all are cut
+    after that share of the visits that may be. Subjects with too few visits get NaN, which leaves them out of every
+    episode.
     """
     cuts = np.full(len(cohort), np.nan)
-    chance = rng.random(len(cohort))
+    chance = rng.random(len(cohort)) if share is None else np.full(len(cohort), share)
     for subject, choices in enumerate(_choices(cohort, min_visits, events)):
         if len(choices):
             cuts[subject] = choices[int(chance[subject] * len(choices))]
@@ -154,6 +155,7 @@ def random_batch(
     forget: float = 0.0,
     late: float = 0.0,
     events: bool = False,
+    share: float | None = None,
 ) -> Batch:
     """Episodes of some subjects, each cut at a random one of its visits.
 
@@ -162,11 +164,12 @@ def random_batch(
             is seen in many ways.
         late: longest time, drawn uniformly, by which the cut comes after the visit: doses given meanwhile are past.
         events: also ask how each subject's follow-up ended, see `neurotwin.landmarks`.
+        share: of each subject's possible cuts those before the one that is taken; None draws it for each.
     """
     part = cohort.take(subjects)
     episodes, targets, kept = make_episodes(
         part,
-        random_cuts(part, rng, min_visits, events=events) + late * rng.random(len(part)),
+        random_cuts(part, rng, min_visits, events=events, share=share) + late * rng.random(len(part)),
         min_visits=min_visits,
         max_horizon=max_horizon,
         events=events,

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from neurotwin.cohort import Cohort
 from neurotwin.data.batch import Batch, random_batch, random_cuts
+from neurotwin.data.bucketing import batches_alike, row_counts
 from neurotwin.errors import CohortError, ConfigError
 from neurotwin.scaling import Scaling
 
@@ -21,6 +22,8 @@ class EpisodeBatches(Dataset[Batch]):
         seed: of the stream, usually ``(seed, epoch)``.
         repeats: how often each subject is visited, each time with another cut.
         events: also ask how follow-up ended.
+        window: batches among which subjects with records of like length are put together and cut at like places
+            (`neurotwin.data.bucketing`); 1 leaves them as they come.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class EpisodeBatches(Dataset[Batch]):
         shuffle: bool = True,
         forget: float = 0.0,
         events: bool = False,
+        window: int = 1,
     ) -> None:
         self.cohort, self.seed = cohort, seed
         self.how: dict[str, Any] = {
@@ -48,13 +52,20 @@ class EpisodeBatches(Dataset[Batch]):
         rng = np.random.default_rng(seed)
         orders = [rng.permutation(len(cohort)) if shuffle else np.arange(len(cohort)) for _ in range(repeats)]
         order = np.concatenate(orders).astype(np.int64)
-        self.chosen = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+        if window == 1:
+            self.chosen = [order[first : first + batch_size] for first in range(0, len(order), batch_size)]
+            self.share: list[float | None] = [None] * len(self.chosen)
+            return
+        middle = random_cuts(cohort, rng, min_visits, events=events, share=0.5)
+        found = [*batches_alike(order, row_counts(cohort, middle, max_step), batch_size, window, rng)]
+        self.chosen, self.share = [chosen for chosen, _ in found], [share for _, share in found]
 
     def __len__(self) -> int:
         return len(self.chosen)
 
     def __getitem__(self, index: int) -> Batch:
-        return random_batch(self.cohort, self.chosen[index], np.random.default_rng((*self.seed, index)), **self.how)
+        rng = np.random.default_rng((*self.seed, index))
+        return random_batch(self.cohort, self.chosen[index], rng, share=self.share[index], **self.how)
 
 
 class CohortData(pl.LightningDataModule):
@@ -68,6 +79,8 @@ class CohortData(pl.LightningDataModule):
         repeats: cuts per subject and epoch.
         forget: share of the past's observations hidden at random in training, see `random_batch`.
         rotation: which folds are train, validation and test, see `Cohort.part`.
+        window: in training, batches among which subjects with records of like length are put together and cut at like
+            places, so that less padding is computed; 1 leaves them as they come.
         limit: use only so many training subjects; None for all.
         num_workers: of the loader; 0 works in the main process.
         seed: of shuffling and cuts.
@@ -89,6 +102,7 @@ class CohortData(pl.LightningDataModule):
         repeats: int = 1,
         forget: float = 0.0,
         rotation: int = 0,
+        window: int = 1,
         limit: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
@@ -98,6 +112,7 @@ class CohortData(pl.LightningDataModule):
             ("batch_size", batch_size, 1),
             ("min_visits", min_visits, 1),
             ("repeats", repeats, 1),
+            ("window", window, 1),
             ("num_workers", num_workers, 0),
             ("limit", limit, 1),
         ):
@@ -115,7 +130,7 @@ class CohortData(pl.LightningDataModule):
         horizon = np.inf if max_horizon is None else max_horizon
         self.how: dict[str, Any] = {"batch_size": batch_size, "min_visits": min_visits, "max_horizon": horizon}
         self.repeats, self.rotation, self.limit = repeats, rotation, limit
-        self.num_workers, self.seed = num_workers, seed
+        self.num_workers, self.seed, self.window = num_workers, seed, window
         self.max_step, self.events = 1.0, False
         self._whole: Cohort | None = None
 
@@ -151,6 +166,7 @@ class CohortData(pl.LightningDataModule):
             repeats=self.repeats,
             forget=self.forget,
             events=self.events,
+            window=self.window,
             **self.how,
         )
         return self._loader(data)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurotwin.errors import ConfigError
+from neurotwin.models.activation import softplus
 from neurotwin.models.posterior.exposure import Exposure
 from neurotwin.models.posterior.gaussian_filter import lower_factor
 from neurotwin.models.posterior.patient_field import PatientField
@@ -113,7 +114,7 @@ class BayesOde(Surrogate):
     def initial(self, static: Tensor) -> Tensor:
         y = self.start(static)
         loading = torch.cat([self.start_loading, torch.eye(self.blocks[1]).to(y)])
-        own = F.pad(F.softplus(self.start_spread).square(), (0, self.blocks[1]))
+        own = F.pad(softplus(self.start_spread).square(), (0, self.blocks[1]))
         covariance = loading @ loading.T + own * torch.eye(self.n).to(y)
         z, *rest = (torch.zeros(1, size).to(y).expand(y.shape[0], -1) for size in self._sizes())
         return self._packed(Belief(y, z, covariance.expand(y.shape[0], -1, -1), *rest))

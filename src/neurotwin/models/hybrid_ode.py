@@ -132,7 +132,9 @@ class HybridOde(Surrogate):
             ended = torch.where(row.peek == 0, t + row.dt, t)
             return (torch.where(kept, after, before), ended), (asked, cost)
 
-        (final, ended), (at_query, cost) = over_rows(body, (core.to(self.posterior.precision), clock), rows)
+        (final, ended), (at_query, cost) = over_rows(
+            body, (core.to(self.posterior.precision or core.dtype), clock), rows
+        )
         return Course(at_query.to(core), final.to(core), ended, None, cost.sum(1).to(core))
 
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:

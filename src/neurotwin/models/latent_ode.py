@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurotwin.models.activation import softplus
 from neurotwin.models.hazards import HazardFactory
 from neurotwin.models.layers import Impulse, network, squashed
 from neurotwin.models.posterior.gaussian import divergence_from_standard
@@ -83,7 +84,7 @@ class LatentOde(Surrogate):
         """Mean and standard deviation ``[..., latent]`` of z."""
         _, last, _ = core.split([self.n_learned, self.n_obs, self.recent.n_since], dim=-1)
         mean, width = self.posterior_network(torch.cat([core, static], dim=-1)).chunk(2, dim=-1)
-        return mean + F.pad(last, (0, self.n_latent - self.n_obs)), F.softplus(width - 1.0) + 1e-3
+        return mean + F.pad(last, (0, self.n_latent - self.n_obs)), softplus(width - 1.0) + 1e-3
 
     def drawn(self, part: dict[str, Tensor]) -> Tensor:
         mean, deviation = self.posterior(part["core"], part["static"])
@@ -113,7 +114,7 @@ class LatentOde(Surrogate):
 
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
         location, _ = core.split([self.n_obs, self.n_latent - self.n_obs], dim=-1)
-        return location, F.softplus(self.noise_scale(core) - 1.0) + SMALLEST_SCALE
+        return location, softplus(self.noise_scale(core) - 1.0) + SMALLEST_SCALE
 
     def _expected(self, core: Tensor, static: Tensor) -> Tensor:
         """Observed variables ``[..., obs]`` at the posterior's mean."""

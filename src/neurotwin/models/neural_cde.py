@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from neurotwin.models.activation import softplus
 from neurotwin.models.layers import network
 from neurotwin.models.surrogate import SMALLEST_SCALE, Course, Surrogate
 from neurotwin.scaling import Scaling
@@ -86,7 +87,7 @@ class NeuralCde(Surrogate):
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
         state, _ = core.split([self.n_learned, 2 * self.n_obs], dim=-1)
         location, _ = state.split([self.n_obs, self.n_learned - self.n_obs], dim=-1)
-        return location, F.softplus(self.noise_scale(state) - 1.0) + SMALLEST_SCALE
+        return location, softplus(self.noise_scale(state) - 1.0) + SMALLEST_SCALE
 
     def _slope(self, t: Tensor, state: Tensor, control: Tensor, static: Tensor) -> Tensor:
         passes = torch.ones_like(t).unsqueeze(-1)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neurotwin.errors import ConfigError
+from neurotwin.models.activation import softplus
 from neurotwin.models.layers import network, squashed
 from neurotwin.models.posterior.precision import from_information
 from neurotwin.models.posterior.response import USUAL, LinearResponse, Response
@@ -177,7 +178,7 @@ class NeuralMixed(Surrogate):
     def _parts(self, design: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and noise ``[..., obs]``, and loadings ``[..., obs, effect]``."""
         mean, width, loading = design.split([1, 1, self.n_effects], dim=-1)
-        scale = torch.sqrt(self._noise().square() + _softplus(width.squeeze(-1) - 3.0).square())
+        scale = torch.sqrt(self._noise().square() + softplus(width.squeeze(-1) - 3.0).square())
         return mean.squeeze(-1), torch.clamp(scale, max=WIDEST), loading
 
     def _informed(
@@ -202,11 +203,6 @@ class NeuralMixed(Surrogate):
 
     def _clock(self, told: Response) -> Tensor:
         return squashed(told.clock / self.scaler.time)
-
-
-def _softplus(value: Tensor) -> Tensor:
-    """ONNX Runtime has none in double precision."""
-    return torch.relu(value) + torch.log1p(torch.exp(-value.abs()))
 
 
 def _held(location: Tensor) -> Tensor:

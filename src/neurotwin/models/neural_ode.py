@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurotwin.models.activation import softplus
 from neurotwin.models.hazards import HazardFactory
 from neurotwin.models.layers import Impulse, network, squashed
 from neurotwin.models.recent import Recent
@@ -106,7 +107,7 @@ class NeuralOde(Surrogate):
 
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
         learned = core[..., : self.n_learned]
-        return learned[..., : self.n_obs], F.softplus(self.noise_scale(learned) - 1.0) + SMALLEST_SCALE
+        return learned[..., : self.n_obs], softplus(self.noise_scale(learned) - 1.0) + SMALLEST_SCALE
 
     def _jump(self, t: Tensor, state: Tensor, amount: Tensor, static: Tensor) -> Tensor:
         learned, recent = state.split([self.n_learned, self.recent.size], dim=-1)

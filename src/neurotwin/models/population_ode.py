@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurotwin.models.activation import softplus
 from neurotwin.models.hazards import HazardFactory
 from neurotwin.models.layers import Impulse, network, squashed
 from neurotwin.models.posterior.gaussian import divergence_from_standard
@@ -122,7 +123,7 @@ class PopulationOde(Surrogate):
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
         x, z, *_ = self._parts(core)
         location, _ = x.split([self.n_obs, self.blocks[0] - self.n_obs], dim=-1)
-        return location, F.softplus(self.noise_scale(torch.cat([x, z], dim=-1)) - 1.0) + SMALLEST_SCALE
+        return location, softplus(self.noise_scale(torch.cat([x, z], dim=-1)) - 1.0) + SMALLEST_SCALE
 
     def _parts(self, core: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """x, the mean of z, and the blocks of the posterior and of the recent past."""
@@ -151,7 +152,7 @@ class PopulationOde(Surrogate):
         kept = torch.sigmoid(self.keep) * rest + torch.tanh(self.learn(read))
         moved = [estimate + torch.sigmoid(self.gain(read)) * surprise, kept]
         centre, precision = self.factor(read).chunk(2, dim=-1)
-        added = F.softplus(precision - 1.0)
+        added = softplus(precision - 1.0)
         found = [weighted + added * centre, weight + added]
         return torch.cat([*moved, *found, self.recent.renewed(recent, row)], dim=-1)
 

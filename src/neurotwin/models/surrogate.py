@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from neurotwin.models.activation import softplus
 from neurotwin.models.observation.scaler import Scaler
 from neurotwin.models.prediction import Prediction
 from neurotwin.scaling import Scaling
@@ -186,7 +186,7 @@ class Surrogate(nn.Module, ABC):
     def drawn(self, part: dict[str, Tensor]) -> Tensor:
         """Joint draws ``[batch, draw, core]`` of the core at the plan's start, from the slices of the packed state."""
         told = [part["core"], part["static"], torch.log1p(part["visits"]), part["seen"]]
-        width = F.softplus(self.spread(torch.cat(told, dim=-1)))
+        width = softplus(self.spread(torch.cat(told, dim=-1)))
         return part["core"].unsqueeze(1) + width.unsqueeze(1) * self.noise
 
     def measures(self, state: Tensor, rows: Rows) -> dict[str, Tensor]:

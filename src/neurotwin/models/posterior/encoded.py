@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurotwin.models.activation import softplus
 from neurotwin.models.mechanism.personal import PersonalMechanism
 from neurotwin.models.posterior.gaussian_steps import Differences, StateNoise
 from neurotwin.models.surrogate import linear
@@ -26,7 +27,8 @@ class EncodedPosterior(nn.Module):
         hidden: width of the networks.
     """
 
-    precision = torch.float32
+    precision: torch.dtype | None = None
+    """That of its weights."""
     pick: Tensor
     unpick: Tensor
     lanes: Tensor
@@ -93,7 +95,7 @@ class EncodedPosterior(nn.Module):
         """``[batch, size, size]`` diagonal factor of the belief about ``[uncertain state | phi]``; ``known`` is what
         the packed state counts: visits, and which variables were seen."""
         memory = core[:, sum(self.blocks[:2]) : sum(self.blocks[:3])]
-        spread = F.softplus(self.spread(torch.cat([memory, known], dim=-1)))
+        spread = softplus(self.spread(torch.cat([memory, known], dim=-1)))
         return spread.unsqueeze(-1) * torch.eye(self.size, device=core.device)
 
     def prior(self, static: Tensor) -> tuple[Tensor, Tensor]:

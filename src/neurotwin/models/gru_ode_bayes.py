@@ -1,9 +1,12 @@
 """A gated unit in continuous time, bounded by construction, corrected by what it did not expect."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neurotwin.models.activation import softplus
 from neurotwin.models.layers import network, squashed
 from neurotwin.models.posterior.gaussian import divergence
 from neurotwin.models.recent import Recent
@@ -83,7 +86,7 @@ class GruOdeBayes(Surrogate):
     def head(self, core: Tensor) -> tuple[Tensor, Tensor]:
         h, last, _ = core.split([self.n_learned, self.n_obs, self.recent.n_since], dim=-1)
         added, width = self.output(h).chunk(2, dim=-1)
-        return last + added, F.softplus(width - 1.0) + SMALLEST_SCALE
+        return last + added, softplus(width - 1.0) + SMALLEST_SCALE
 
     def act(self, core: Tensor, rows: Rows, clock: Tensor, static: Tensor, *, observe: bool) -> Course:
         # The losses of the past are for training: a graph does without.
@@ -131,7 +134,7 @@ class GruOdeBayes(Surrogate):
     def _dosed(self, core: Tensor, row: Rows, static: Tensor) -> Tensor:
         h, recent = core.split([self.n_learned, self.recent.size], dim=-1)
         goal, rate = self.impulse(torch.cat([h, row.jump, static], dim=-1)).chunk(2, dim=-1)
-        share = 1.0 - torch.exp(-F.softplus(rate - 2.0) * row.jump.abs().sum(-1, keepdim=True))
+        share = 1.0 - torch.exp(-softplus(rate - 2.0) * row.jump.abs().sum(-1, keepdim=True))
         return torch.cat([h + (torch.tanh(goal) - h) * share, self.recent.dosed(recent, row.jump)], dim=-1)
 
     def _learned(self, t: Tensor, core: Tensor, row: Rows, static: Tensor) -> Tensor:
@@ -145,7 +148,8 @@ class GruOdeBayes(Surrogate):
     def _cost(self, before: Tensor, after: Tensor, row: Rows) -> Tensor:
         """The two losses of a visit ``[batch]``."""
         (mean, width), (learned, rest) = self.head(before), self.head(after)
-        likelihood = F.gaussian_nll_loss(mean, row.value, width.square(), full=True, reduction="none")
+        # Not F.gaussian_nll_loss: it asks the device whether a variance is negative, at every row.
+        likelihood = 0.5 * (((row.value - mean) / width).square() + math.log(2 * math.pi)) + torch.log(width)
         precision = width**-2 + self.measured**-2
         product = (mean * width**-2 + row.value * self.measured**-2) / precision
         kept = row.mask * (row.censor == 0)

@@ -6,14 +6,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from neurotwin.errors import SolverError
+from neurotwin.solvers.backends import check_device, expressible
 from neurotwin.solvers.mlp_field import MlpField
 from neurotwin.solvers.rows import Rows
 from neurotwin.solvers.solver import Advance, FixedStep, Solver, VectorField
-from neurotwin.solvers.whole import Whole
-
-MOST_UNITS = 4096
-"""Of a layer, in compiled code."""
+from neurotwin.solvers.whole import Solve, Whole
 
 
 class RowAdvance(Protocol):
@@ -116,17 +113,16 @@ def advance_for(
         inside: whether some query asks for another time than its row's end.
 
     Raises:
-        SolverError: a field or a state that the backend cannot express.
+        SolverError: a field or a state that the backend cannot express, or a backend that is not there.
     """
     if not isinstance(solver, FixedStep):
         return BySolver(vector_field, solver, static)
-    if solver.backend == "fused" and not torch.compiler.is_exporting():
-        field = _expressible(vector_field, state, solver)
-        from neurotwin.solvers import fused
-
-        code = fused.library()
-        if code is not None:
-            solve = fused.fused_solve(code, solver.tableau, 1.0 / field.time)
+    if solver.backend in ("fused", "triton") and not torch.compiler.is_exporting():
+        if solver.backend == "triton":
+            check_device("triton", state.device)
+        field = expressible(vector_field, state, solver)
+        solve = _solve_of(solver, field)
+        if solve is not None:
             return Whole(solve, field, solver.tableau.c, rows, start, static)
     answers = (solver.answers(rows.dt, rows.query_at),) if inside else ()
     if isinstance(vector_field, MlpField):
@@ -134,21 +130,13 @@ def advance_for(
     return BySlope(vector_field, solver, static, answers)
 
 
-def _expressible(vector_field: VectorField, state: Tensor, solver: Solver) -> MlpField:
-    wrong = None
-    if not isinstance(vector_field, MlpField):
-        wrong = f"{getattr(vector_field, '__qualname__', type(vector_field).__name__)} is no MlpField"
-    elif state.device.type != "cpu" or str(state.dtype) != "torch.float32":
-        wrong = f"the state is {state.dtype} on {state.device}"
-    elif max(layer.out_features for layer in vector_field.linears) > MOST_UNITS:
-        wrong = f"a layer has more than {MOST_UNITS} units"
-    elif solver.has_error:
-        wrong = f"it has no error estimate, which {type(solver).__name__} gives"
-    if wrong is not None:
-        raise SolverError(
-            f"the fused backend cannot solve this: {wrong}",
-            where="solver.backend",
-            expected="a network of SiLU layers as vector field (neurotwin.solvers.MlpField), in float32 on the CPU",
-            remedy="solver.backend=torch solves any vector field on any device",
-        )
-    return vector_field  # type: ignore[return-value]
+def _solve_of(solver: FixedStep, field: MlpField) -> Solve | None:
+    """A whole solve by the solver's backend; None where it falls back, which it has told."""
+    if solver.backend == "triton":
+        from neurotwin.solvers.triton_kernels import triton_solve
+
+        return triton_solve(solver.tableau, 1.0 / field.time)
+    from neurotwin.solvers import fused
+
+    code = fused.library()
+    return None if code is None else fused.fused_solve(code, solver.tableau, 1.0 / field.time)

@@ -1,5 +1,6 @@
 """odesolve: the one verb that acts out a Timeline."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -7,8 +8,10 @@ from torch import Tensor
 
 from neurotwin.errors import SolverError
 from neurotwin.solvers.advances import RowAdvance, advance_for
+from neurotwin.solvers.backends import capturing, check_device
+from neurotwin.solvers.folded import folded_for
 from neurotwin.solvers.rows import Body, Rows, clock_of, over_rows
-from neurotwin.solvers.solver import NON_FINITE, OK, Jump, Solver, Update, VectorField
+from neurotwin.solvers.solver import NON_FINITE, OK, FixedStep, Jump, Solver, Update, VectorField
 from neurotwin.solvers.whole import Whole
 
 
@@ -66,11 +69,16 @@ def odesolve(
 
     Raises:
         SolverError: shapes that do not fit, a row longer than the solver's max_step, amounts without a jump, an
-            adaptive solver in a graph, a vector field that the solver's backend cannot express.
+            adaptive solver in a graph, a vector field that the solver's backend cannot express
+            or record, a backend that is not there.
     """
     exporting = torch.compiler.is_exporting()
     facts = _check(state, rows, start, static, solver, jump)
     clock, begins = clock_of(rows, start)
+    folded = folded_for(vector_field, solver, rows, begins, static) if exporting and update is None else None
+    if folded is not None:
+        at_query, final = folded.solve(state, jump)
+        return Solution(at_query, final, clock, None, torch.zeros_like(start))
     advance = advance_for(
         vector_field, state, rows, start=start, begins=begins, static=static, solver=solver, inside=facts.inside
     )
@@ -86,12 +94,20 @@ def odesolve(
     if counted:
         first.append(torch.zeros_like(start, dtype=torch.int64))
     seen = (rows.mask > 0).any(-1, keepdim=True) if update is not None else rows.active
-    carry, asked = over_rows(body, tuple(first), rows, begins, rows.kept, seen, *advance.along)
+    carry, asked = _loop(solver, state)(body, tuple(first), rows, begins, rows.kept, seen, *advance.along)
     final, error = carry[0], asked[1] if solver.has_error else None
     if exporting:
         return Solution(asked[0], final, clock, error, torch.zeros_like(start))
     status = carry[-1] if counted else _told_by(asked[0], final, rows)
     return Solution(asked[0], _lost(final, status), clock, error, status)
+
+
+def _loop(solver: Solver, state: Tensor) -> Callable[..., tuple[tuple[Tensor, ...], tuple[Tensor, ...]]]:
+    """What goes over the rows: `over_rows`, or recordings of it (inside someone else's recording, the former)."""
+    if not isinstance(solver, FixedStep) or solver.backend != "cuda_graph" or torch.compiler.is_exporting():
+        return over_rows
+    check_device("cuda_graph", state.device)
+    return over_rows if capturing() else solver.graphs
 
 
 def _body(advance: RowAdvance, static: Tensor, jump: Jump | None, update: Update | None, *, counted: bool) -> Body:
@@ -146,7 +162,8 @@ def _check(state: Tensor, rows: Rows, start: Tensor, static: Tensor, solver: Sol
             where="odesolve",
             expected="start [batch] and static [batch, static]",
         )
-    if torch._C._functorch.is_batchedtensor(rows.dt):  # under vmap the shapes are known and the numbers are not
+    # Under vmap, or while someone records a graph, the shapes are known and the numbers are not.
+    if torch._C._functorch.is_batchedtensor(rows.dt) or capturing():
         return Facts()
     # One question to the device, before the loop: inside it the host waits for nothing.
     short = (rows.dt <= solver.max_step * (1 + 1e-5)).all()

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from torch.utils.checkpoint import checkpoint
 from neurotwin.errors import SolverError
 from neurotwin.runge_kutta import Tableau, dense_weight
 from neurotwin.solvers.rows import Rows
+
+if TYPE_CHECKING:  # recordings know solvers, which are no numbers
+    from neurotwin.solvers.cuda_graphs import Graphs
 
 VectorField = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """``vector_field(t, state, control, static) -> slope``; t ``[batch]``, the others ``[batch, ...]``."""
@@ -62,7 +66,7 @@ class Solver(ABC):
         is the fraction of dt asked for, None asks for the end."""
 
 
-BACKENDS = ("torch", "fused")
+BACKENDS = ("torch", "fused", "cuda_graph", "triton")
 ADJOINTS = ("store", "recompute")
 
 
@@ -72,7 +76,9 @@ class FixedStep(Solver):
     Args:
         max_step: longest step, in the schema's time unit; timelines are cut to it.
         backend: what computes it. ``torch`` can do everything; ``fused`` solves an `neurotwin.solvers.MlpField` in
-            compiled code on the CPU (single precision), and computes each row again when it goes back through it.
+            compiled code on the CPU (single precision), and computes each row again when it goes back through it;
+            ``triton`` does the same on a GPU; ``cuda_graph`` records a solve of any field on a GPU and replays it.
+            Whether a backend is there is asked when something is solved; an export needs none but torch.
         adjoint: ``store`` keeps what each row computed for the way back; ``recompute`` keeps its first state alone and
             computes it again, in less memory and more time.
 
@@ -90,7 +96,21 @@ class FixedStep(Solver):
                 raise SolverError(f"no {name} {value!r}", where=f"solver.{name}", expected=f"one of {', '.join(known)}")
         self.backend, self.adjoint = backend, adjoint
 
+    @cached_property
+    def graphs(self) -> "Graphs":
+        """Recorded loops over rows, for the backend ``cuda_graph``."""
+        from neurotwin.solvers.cuda_graphs import Graphs
+
+        return Graphs()
+
     def advance(self, flow: Flow, t: Tensor, dt: Tensor, state: Tensor, query_at: Tensor | None) -> Advance:
+        if not (self.backend == "torch" or torch.compiler.is_exporting() or self._recording()):
+            raise SolverError(
+                f"the {self.backend} backend has no part in a model that takes its steps one by one",
+                where="solver.backend",
+                expected="torch",
+                remedy="solver.backend=torch",
+            )
         nodes = self.tableau.c
         answers = None if query_at is None else self.answers(dt, query_at)
         return self.advance_along(
@@ -99,6 +119,10 @@ class FixedStep(Solver):
             state,
             answers,
         )
+
+    def _recording(self) -> bool:
+        """Whether a step is part of a loop that is recorded."""
+        return self.backend == "cuda_graph" and self.graphs.active
 
     def answers(self, dt: Tensor, query_at: Tensor) -> Tensor:
         """``[..., stage]`` weights of the stages, times ``dt`` ``[...]``, in the state at fractions ``query_at`` of a

@@ -50,6 +50,8 @@ Solve = Callable[[Tensor, Tensor, Tensor, Spans, Weights], tuple[Tensor, Tensor]
 class Whole:
     """Advances an `MlpField` row by row or all at once (`neurotwin.solvers.advances.RowAdvance`).
 
+    In single precision, in mixed precision too: autocast has no part in a solve, and what comes in less is cast.
+
     Args:
         solve: what does it.
         field: the vector field.
@@ -61,22 +63,23 @@ class Whole:
         self, solve: Solve, field: MlpField, nodes: Sequence[float], rows: Rows, start: Tensor, static: Tensor
     ) -> None:
         self.solve, self.rows = solve, rows
-        told = field.hoist(rows.control, static)
-        self.weights = Weights.of(field, told)
-        _, begins = clock_of(rows, start)
-        at_stages = begins.unsqueeze(-1) + rows.dt.unsqueeze(-1) * rows.dt.new_tensor(nodes)
-        self.along = (told.first, told.drift / field.time, field.clock(at_stages))
+        with torch.autocast(rows.dt.device.type, enabled=False):
+            told = field.hoist(rows.control.float(), static.float())
+            self.weights = Weights.of(field, told)
+            _, begins = clock_of(rows, start)
+            at_stages = [torch.add(begins, rows.dt, alpha=node) for node in nodes]
+            self.along = (told.first, told.drift / field.time, field.clock(torch.stack(at_stages, dim=-1)))
 
     def whole(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """``at_query`` ``[batch, row, state]`` and the final state, along all rows."""
         first, drift, clock = self.along
         rows = self.rows
         kept = rows.kept.squeeze(-1).to(rows.dt.dtype)
-        return self.solve(state, first, drift, Spans(clock, rows.dt, rows.query_at, kept), self.weights)
+        return self.solve(state.float(), first, drift, Spans(clock, rows.dt, rows.query_at, kept), self.weights)
 
     def __call__(self, t: Tensor, state: Tensor, row: Rows, along: tuple[Tensor, ...]) -> Advance:
         first, drift, clock = (one.unsqueeze(1) for one in along)
         dt = row.dt.unsqueeze(1)
         spans = Spans(clock, dt, row.query_at.unsqueeze(1), torch.ones_like(dt))
-        at_query, end = self.solve(state, first, drift, spans, self.weights)
+        at_query, end = self.solve(state.float(), first, drift, spans, self.weights)
         return Advance(end, at_query.squeeze(1))

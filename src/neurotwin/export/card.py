@@ -69,9 +69,36 @@ def model_card(
         "",
         *(f"- {name}: {value:.1e} of channel scale" for name, value in parity.items()),
         "",
+        *_distilled(signature.get("distilled")),
         *_told(measures),
     ]
     return "\n".join(lines)
+
+
+def _distilled(told: Mapping[str, Any] | None) -> list[str]:
+    """A section on the solve that a flow map stands for, if one does."""
+    if told is None:
+        return []
+    errors = told["errors"]["all_plans"]
+    return [
+        "## Distilled",
+        "",
+        f"Forecasts are read off a flow map that was taught by the run {told['teacher']['run']} (checkpoint sha256 "
+        f"`{told['teacher']['sha256']}`). Its distance from that model's solve, on {told['subjects']} held-out "
+        f"patients, in the channel's scale, by horizon (upper edges {_edges(told['horizons'])}):",
+        "",
+        "| variable | median | 95 % within | worst | 95 % within, of an interval's half-width |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {name} | {_list(row['median'])} | {_list(row['p95'])} | {_list(row['worst'])} | "
+            f"{_list(told['share'][name])} |"
+            for name, row in errors.items()
+        ),
+        "",
+        f"An answer is degraded beyond a horizon of {told['longest']:g}, {told['changes']} changes of treatment or the "
+        f"totals that it was measured on, and where the last column exceeds {told['allowed_share']:g}.",
+        "",
+    ]
 
 
 def _told(measures: Mapping[str, float]) -> list[str]:

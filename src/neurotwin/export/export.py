@@ -7,25 +7,21 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import torch
 import yaml
 
-from neurotwin import __version__
 from neurotwin.bundle import (
     ASSIMILATE,
     CALIBRATION,
     FORECAST,
     GOLDEN,
     MANIFEST,
-    SCHEMA_VERSION,
     SIGNATURE,
     manifest_files,
 )
@@ -35,22 +31,22 @@ from neurotwin.episodes import make_episodes
 from neurotwin.errors import ConfigError, ParityError, SolverError
 from neurotwin.evaluation.calibration import fit_calibration, with_measured_coverage
 from neurotwin.evaluation.cuts import random_cuts
-from neurotwin.export.card import NOT_FOR, model_card
+from neurotwin.export.card import model_card
 from neurotwin.export.golden import golden_cases
 from neurotwin.export.graphs import (
-    OPSET,
     PRECISIONS,
     AssimilateGraph,
     ForecastGraph,
     Precision,
-    operators,
     write_onnx,
 )
+from neurotwin.export.manifest import build_manifest
 from neurotwin.export.parity import TimelineSource, history_arrays, plan_arrays, prove_parity
 from neurotwin.export.signature import build_signature
 from neurotwin.export.support import fit_support
 from neurotwin.models import Surrogate
 from neurotwin.scaling import Scaling
+from neurotwin.solvers.folded import VARIANTS, Variant, exported_for
 from neurotwin.training import SurrogatePredictor
 
 LARGEST_GRAPH = 500_000
@@ -84,6 +80,7 @@ def export_bundle(
     timelines: int = 1000,
     history: Precision = "float32",
     plan: Precision = "float32",
+    variant: Variant = "latency",
 ) -> Exported:
     """Write ``NAME@VERSION`` from a trained run.
 
@@ -92,9 +89,11 @@ def export_bundle(
         history: precision in which the history is worked through, ``float32`` or ``float64``: double costs time, and is
             for filters whose measurements are far more exact than what the population leaves open.
         plan: the same of a plan; for models whose course is a sum of large terms far from what training saw.
+        variant: what the forecast should be fast at: ``latency``, of one patient, or ``throughput``, of many at once.
+            They differ for models whose vector field is an `neurotwin.solvers.MlpField`.
 
     Raises:
-        ConfigError: the folder's name is not NAME@VERSION, or it exists; or an unknown precision.
+        ConfigError: the folder's name is not NAME@VERSION, or it exists; or an unknown precision or variant.
         SolverError: the model's solver cannot be exported.
         ParityError: a graph does not answer as the model does; nothing is left behind.
     """
@@ -102,6 +101,8 @@ def export_bundle(
     for told, precision in (("history", history), ("plan", plan)):
         if precision not in PRECISIONS:
             raise ConfigError(f"{told} is {precision!r}", where="export", expected=" or ".join(PRECISIONS))
+    if variant not in VARIANTS:
+        raise ConfigError(f"variant is {variant!r}", where="export", expected=" or ".join(VARIANTS))
     if not source.model.solver.exportable:
         raise SolverError(
             f"{type(source.model.solver).__name__} cannot be exported",
@@ -112,7 +113,7 @@ def export_bundle(
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        exported = _write(source, draft, name, version, timelines, history, plan)
+        exported = _write(source, draft, name, version, timelines, history, plan, variant)
         draft.chmod(0o755)
         draft.rename(target)
     except BaseException:
@@ -133,7 +134,14 @@ def _name_of(target: Path) -> tuple[str, str]:
 
 
 def _write(
-    source: Source, draft: Path, name: str, version: str, timelines: int, history: Precision, plan: Precision
+    source: Source,
+    draft: Path,
+    name: str,
+    version: str,
+    timelines: int,
+    history: Precision,
+    plan: Precision,
+    variant: Variant,
 ) -> Exported:
     model, how = source.model.eval(), source.config["evaluation"]
     train, validation, test = (
@@ -143,7 +151,8 @@ def _write(
     calibration = _calibrate(model, validation, test, how, source.config["seed"])
     questions = TimelineSource(source.cohort.schema, source.scaling, model.solver.max_step)
     modules = AssimilateGraph(model, support, history), ForecastGraph(model, plan)
-    graphs = _graphs(model, modules, questions, draft, {"neurotwin.name": name, "neurotwin.version": version})
+    with exported_for(variant):
+        graphs = _graphs(model, modules, questions, draft, {"neurotwin.name": name, "neurotwin.version": version})
     sessions = {file: _session(draft / file) for file in graphs}
     pairs = [(module, sessions[file]) for file, (module, _) in graphs.items()]
     parity = prove_parity(pairs[0], pairs[1], questions, state_size=model.state_size, count=timelines)
@@ -157,6 +166,8 @@ def _write(
         counterfactual="simulated-only" if synthetic else "observational",
         min_visits=how["min_visits"],
     )
+    if distilled := source.metrics.get("distilled"):
+        signature["distilled"] = distilled
     golden = golden_cases(
         sessions[ASSIMILATE],
         sessions[FORECAST],
@@ -171,7 +182,16 @@ def _write(
         if files("neurotwin").joinpath("LICENSE").is_file()
         else _license()
     )
-    manifest = _manifest(source, name, version, [proto for _, proto in graphs.values()], synthetic, parity)
+    manifest = build_manifest(
+        name,
+        version,
+        schema=source.cohort.schema,
+        data_sha256=source.data["sha256"],
+        protos=[proto for _, proto in graphs.values()],
+        variant=variant,
+        synthetic=synthetic,
+        parity=parity,
+    )
     (draft / "MODEL_CARD.md").write_text(
         model_card(
             manifest, signature, dict(source.data), calibration.to_dict(), parity, source.metrics.get("measures", {})
@@ -239,37 +259,6 @@ def _calibrate(model: Surrogate, validation: Cohort, test: Cohort, how: Mapping[
     if fitted is None:
         raise ConfigError("nothing to calibrate on", where="export")
     return fitted
-
-
-def _manifest(
-    source: Source, name: str, version: str, protos: list[onnx.ModelProto], synthetic: bool, parity: Mapping[str, float]
-) -> dict[str, Any]:
-    origin = "simulated" if synthetic else "real"
-    names = ", ".join(variable.name for variable in source.cohort.schema.variables)
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "name": name,
-        "version": version,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {
-            "neurotwin": __version__,
-            "torch": torch.__version__,
-            "onnx": onnx.__version__,
-            "numpy": np.__version__,
-        },
-        "opset": OPSET,
-        "ir_version": max(proto.ir_version for proto in protos),
-        "min_onnxruntime": "1.20",
-        "operators": sorted({operator for proto in protos for operator in operators(proto)}),
-        "license": "Apache-2.0",
-        "synthetic": synthetic,
-        "contact": "the maintainers of the repository that released this bundle",
-        "intended_use": f"Research on forecasts of {names} under treatment plans, "
-        f"from {origin} subjects of the schema {source.cohort.schema.name}.",
-        "not_for": NOT_FOR,
-        "parity": dict(parity),
-        "data_sha256": source.data["sha256"],
-    }
 
 
 def _write_training(source: Source, folder: Path) -> None:

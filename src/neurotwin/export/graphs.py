@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from neurotwin.bundle import OPERATORS
 from neurotwin.errors import BundleError
+from neurotwin.export.pruning import prune
+from neurotwin.export.weights import settle_weights
 from neurotwin.models import Surrogate
 from neurotwin.solvers import Rows
 
@@ -177,6 +179,8 @@ def write_onnx(
         raise BundleError("the exporter returned no graph", where=path.name)
     model = program.model_proto
     _strip(model)
+    settle_weights(model)
+    prune(model)
     _rename(model, list(example))
     for name, value in metadata.items():
         model.metadata_props.add(key=name, value=value)

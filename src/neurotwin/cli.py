@@ -162,6 +162,33 @@ def train(context: typer.Context) -> None:
         sys.exit(code)
 
 
+@app.command()
+def distill(
+    run: RunFolder,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new run.")],
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training, 128 subjects' courses each.")] = 6000,
+    hidden: Annotated[int, typer.Option(min=1, help="Width of the flow map.")] = 64,
+    rates: Annotated[int, typer.Option(min=2, help="At how many rates a plan is remembered.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and courses.")] = 1,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
+) -> None:
+    """Distil a trained neural ODE into a flow map, which forecasts without solving, and measure how far it is off."""
+    from neurotwin.extras import need
+
+    need("lightning", "train")
+    from neurotwin.training.distill import DistillOptions
+    from neurotwin.verbs.distill import distill_run, worst_share
+
+    metrics = distill_run(run, output, DistillOptions(steps, hidden, rates, seed), resume=resume)
+    worst, allowed = worst_share(metrics)
+    print(
+        f"distilled in {metrics['seconds']} s; 95 % of forecasts are within {worst:.2g} of an interval's half-width "
+        f"of the teacher's ({allowed:g} allowed)",
+        file=sys.stderr,
+    )
+    tell_next(f"neurotwin evaluate {output} --baseline {run}")
+
+
 app.command()(evaluate)
 app.command()(compare)
 
@@ -180,6 +207,9 @@ def export(
     plan: Annotated[
         Literal["float32", "float64"], typer.Option(help="Precision in which a plan is worked through.")
     ] = "float32",
+    variant: Annotated[
+        Literal["latency", "throughput"], typer.Option(help="Fast for one patient, or for many at once.")
+    ] = "latency",
 ) -> None:
     """Export a run, or several as an ensemble, as a bundle of ONNX graphs; fails unless they answer as the model."""
     from neurotwin.extras import need
@@ -188,7 +218,8 @@ def export(
     from neurotwin.export import export_bundle
     from neurotwin.recipes import export_source
 
-    done = export_bundle(export_source(run, member or []), output, timelines=timelines, history=history, plan=plan)
+    source = export_source(run, member or [])
+    done = export_bundle(source, output, timelines=timelines, history=history, plan=plan, variant=variant)
     worst = max(done.parity.values())
     sizes = ", ".join(f"{name} {size / 1000:.0f} kB" for name, size in done.sizes.items())
     print(f"{done.folder}: {sizes}; worst difference {worst:.1e} of a channel's scale", file=sys.stderr)

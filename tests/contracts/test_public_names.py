@@ -17,8 +17,8 @@ PUBLIC = {
         Exported Source export_bundle
     """,
     "neurotwin.models": """
-        LEVELS BayesOde Ensemble GreyBox Gru GruOdeBayes Hazards HybridOde LatentOde NeuralCde NeuralFlow NeuralMixed
-        NeuralOde PopulationOde Prediction Risk Surrogate joint_gaussian_nll
+        LEVELS BayesOde DistilledFlow Ensemble GreyBox Gru GruOdeBayes Hazards HybridOde LatentOde NeuralCde NeuralFlow
+        NeuralMixed NeuralOde PopulationOde Prediction Risk Surrogate joint_gaussian_nll
     """,
     "neurotwin.runtime": """
         INPUT_FAULTS PatientDocument PlanDocument Predictor Reason Twin check_order parse_document

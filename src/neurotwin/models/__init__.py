@@ -1,6 +1,7 @@
 """Models: encoder, vector field and observation head behind one interface."""
 
 from neurotwin.models.bayes_ode import BayesOde
+from neurotwin.models.distilled_flow import DistilledFlow
 from neurotwin.models.ensemble import Ensemble
 from neurotwin.models.gru import Gru
 from neurotwin.models.gru_ode_bayes import GruOdeBayes
@@ -20,6 +21,7 @@ from neurotwin.models.surrogate import Surrogate
 __all__ = [
     "LEVELS",
     "BayesOde",
+    "DistilledFlow",
     "Ensemble",
     "GreyBox",
     "Gru",

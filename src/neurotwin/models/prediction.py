@@ -39,7 +39,7 @@ class Prediction(NamedTuple):
     def mean(self) -> Tensor:
         """``[batch, row, obs]``"""
         if self.log_weight is None:
-            return self.location.mean(-1)
+            return self.location.squeeze(-1) if self.location.shape[-1] == 1 else self.location.mean(-1)
         return (self.location * torch.exp(self.log_weight)[:, None, None]).sum(-1)
 
     @property
@@ -54,6 +54,8 @@ class Prediction(NamedTuple):
     @property
     def deviation(self) -> Tensor:
         """``[batch, row, obs]`` total standard deviation: between draws and around them."""
+        if self.location.shape[-1] == 1:
+            return self.scale
         if self.log_weight is None:
             return torch.sqrt(self.location.var(-1, correction=0) + self.scale**2)
         return torch.sqrt(self.apart.square().sum(-1) + self.scale**2)
@@ -72,6 +74,8 @@ class Prediction(NamedTuple):
     def natural_mean(self, scaler: Scaler) -> Tensor:
         """``[batch, row, obs]`` expected record in the variables' units: the probability of a 1 of a bernoulli, the
         mean of a log-normal where the variable is a logarithm."""
+        if self.location.shape[-1] == 1:  # its time is that of an exported graph's operators: none are for one draw
+            return scaler.expected(self.location.squeeze(-1), self.scale)
         return self._expected(scaler).mean(-2)
 
     def draws(self, scaler: Scaler) -> Tensor:
@@ -80,6 +84,8 @@ class Prediction(NamedTuple):
         Of what is recorded exactly, the course of the draw; else the expected record of the draw (of a bernoulli its
         probability), whose mean over draws is that of the forecast.
         """
+        if self.location.shape[-1] == 1 and scaler.records.all_exact:
+            return scaler.natural(self.location.squeeze(-1)).unsqueeze(-1)
         course = scaler.natural(self.location.transpose(-1, -2))
         if not scaler.records.all_exact:
             course = torch.where(scaler.records.is_exact > 0, course, self._expected(scaler))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from neurotwin.errors import BundleError
 from neurotwin.heads import Head
+from neurotwin.runtime.distilled import Distilled
 
 Array = NDArray[np.float64]
 FIELD_OF = {"bolus": "amount", "infusion": "rate", "setting": "level"}
@@ -71,7 +72,7 @@ class Channel:
 @dataclass(frozen=True)
 class Signature:
     """What a runtime has to know of a bundle beside its graphs. Times are in ``time_unit``; ``outcomes`` are those of
-    which it tells the risk."""
+    which it tells the risk; ``distilled`` is there where a flow map forecasts in a solve's place."""
 
     variables: tuple[Channel, ...]
     treatments: tuple[Channel, ...]
@@ -88,6 +89,7 @@ class Signature:
     recursive: bool
     counterfactual: str
     outcomes: tuple[str, ...] = ()
+    distilled: Distilled | None = None
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
@@ -136,6 +138,9 @@ class Signature:
             recursive=content["recursive"] is True,
             counterfactual=str(content["counterfactual"]),
             outcomes=_outcomes(content),
+            distilled=Distilled.of(
+                content, *([str(item["name"]) for item in channels[name]] for name in ("observations", "treatments"))
+            ),
         )
 
     @property

@@ -36,18 +36,21 @@ class Walk:
     fraction: NDArray[np.float64]
 
 
-def spread(timeline: Timeline, subject: NDArray[Any], n_draws: int = 1) -> tuple[Timeline, int, Index]:
+def spread(
+    timeline: Timeline, subject: NDArray[Any], n_draws: int = 1, row_cost: int = ROW_COST
+) -> tuple[Timeline, int, Index]:
     """A timeline of ``n_subjects * lanes`` members, the number of lanes, and each query's member.
 
     Args:
         timeline: of plans, as `build_timeline` made it.
         subject: ``[query]`` of the query table, in the order asked.
         n_draws: joint draws of the model.
+        row_cost: of one more row; 0 for a graph that walks no rows.
 
     The new timeline's ``query_row`` is the row of each query. Subjects stand in order, each with its lanes together.
     """
     hosts = [_hosts(timeline, index, subject == index) for index in range(timeline.n_subjects)]
-    lanes = _best(hosts, timeline.n_subjects * n_draws)
+    lanes = _best(hosts, timeline.n_subjects * n_draws, row_cost)
     walks = [_walk(real, host, fraction, lanes) for real, host, fraction in hosts]
     n_rows = max(1, *(len(walk.source) for walk in walks))
     member, query_row = np.zeros(len(subject), np.int64), np.zeros(len(subject), np.int64)
@@ -73,7 +76,7 @@ def _hosts(timeline: Timeline, index: int, own: NDArray[np.bool_]) -> tuple[Inde
     return real[acts], position[host], timeline.query_at[index, rows]
 
 
-def _best(hosts: list[tuple[Index, Index, NDArray[np.float64]]], courses: int) -> int:
+def _best(hosts: list[tuple[Index, Index, NDArray[np.float64]]], courses: int, row_cost: int) -> int:
     """Number of lanes at the least cost; each holds ``courses``."""
     counts = [np.bincount(host, minlength=len(real)) for real, host, _ in hosts]
     most = max((int(count.max(initial=1)) for count in counts), default=1)
@@ -81,7 +84,7 @@ def _best(hosts: list[tuple[Index, Index, NDArray[np.float64]]], courses: int) -
 
     def cost(lanes: int) -> int:
         rows = max(int(np.maximum(1, -(-count // lanes)).sum()) for count in counts)
-        return rows * (ROW_COST + courses * lanes)
+        return rows * (row_cost + courses * lanes)
 
     return min(sorted(choices), key=cost)
 

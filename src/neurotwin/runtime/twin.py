@@ -16,7 +16,7 @@ from neurotwin.runtime.answer import build_answer, differences
 from neurotwin.runtime.asked import Asked, forecast_of
 from neurotwin.runtime.documents import PatientDocument, PlanDocument, parse_document
 from neurotwin.runtime.history import check_settings
-from neurotwin.runtime.lanes import spread
+from neurotwin.runtime.lanes import ROW_COST, spread
 from neurotwin.runtime.past import Past
 from neurotwin.runtime.predictor import Predictor
 from neurotwin.runtime.reading import SAME, Notes, scale_time
@@ -215,12 +215,18 @@ class Twin:
             for item in items if n > 1 else ():
                 self._solve([item])
             return
-        wide, lanes, member = spread(timeline, queries.subject, predictor.n_draws)
+        row_cost = ROW_COST if predictor.signature.distilled is None else 0  # a flow map walks no rows
+        wide, lanes, member = spread(timeline, queries.subject, predictor.n_draws, row_cost)
         found = predictor.forecast(np.repeat(past.state, n * lanes, axis=0), wide)
         for index, item in enumerate(items):
             place = (member[queries.subject == index], wide.query_row[queries.subject == index])
             raw = forecast_of(predictor, {name: values[place] for name, values in found.items()})
-            predictor.reader.judge_totals(timeline.take(np.array([index])), "plan.", item.notes)
+            own = timeline.take(np.array([index]))
+            predictor.reader.judge_totals(own, "plan.", item.notes)
+            if predictor.signature.distilled is not None and item.after is not None:
+                ahead = self.begin - past.clock + item.after
+                for reason, at in predictor.signature.distilled.doubts(own, ahead, predictor.signature.time_unit):
+                    item.notes.warn(reason, at)
             item.settle(predictor, raw)
 
     def _answer(self, item: Asked) -> dict[str, Any]:

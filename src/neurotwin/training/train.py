@@ -33,7 +33,8 @@ ModelFactory = Callable[[Schema, Scaling], Surrogate]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that a run is made of, as objects. ``config`` is the plain data that they were made from."""
+    """Everything that a run is made of, as objects. ``config`` is the plain data that they were made from, ``training``
+    what goes through its steps."""
 
     data: CohortData
     model: ModelFactory
@@ -47,6 +48,7 @@ class Recipe:
     seed: int
     resume: bool
     config: dict[str, Any]
+    training: type[SurrogateTraining] = SurrogateTraining
 
 
 def train(recipe: Recipe) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def _prepare(recipe: Recipe) -> tuple[SurrogateTraining, pl.Trainer, Scaling]:
         part()
     model = recipe.model(cohort.schema, scaling)
     recipe.data.max_step, recipe.data.events = model.solver.max_step, model.tells_risk
-    module = SurrogateTraining(model, recipe.loss, recipe.optimizer, recipe.scheduler, seed=recipe.seed)
+    module = recipe.training(model, recipe.loss, recipe.optimizer, recipe.scheduler, seed=recipe.seed)
     trainer = recipe.trainer(
         callbacks=list(recipe.callbacks),
         logger=list(recipe.loggers) or False,

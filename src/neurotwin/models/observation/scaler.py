@@ -47,6 +47,8 @@ class Scaler(nn.Module):
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
         logit = [head.transform == "logit" for head in heads]
         self.has_logit = any(logit)
+        # What is alike in all variables need not be chosen for each: half of an exported graph would be choices.
+        self.all_log, self.has_log = all(numbers["is_log"]), any(numbers["is_log"])
         # Facts of the schema, which is stored beside the weights: checkpoints of before these had a place still load.
         facts = {
             "is_logit": [float(one) for one in logit],
@@ -70,9 +72,7 @@ class Scaler(nn.Module):
     def natural(self, scaled: Tensor) -> Tensor:
         """Model units ``[..., obs]`` back to the variables' units: the latent value, of which the record may differ."""
         modelled = scaled * self.deviation + self.mean
-        found = torch.where(
-            self.is_log > 0, torch.exp(torch.where(self.is_log > 0, modelled, 0.0)) - self.offset, modelled
-        )
+        found = self._lifted(modelled, modelled)
         if self.has_logit:
             found = torch.where(self.is_logit > 0, self.low + self.width * torch.sigmoid(modelled), found)
         return found
@@ -89,11 +89,20 @@ class Scaler(nn.Module):
         """``[..., obs]`` mean of the records, in the variables' units, of a latent value that is normal around
         ``location`` with standard deviation ``scale`` (model units)."""
         mean, spread = location * self.deviation + self.mean, scale * self.deviation
-        lifted = torch.exp(torch.where(self.is_log > 0, mean + 0.5 * spread**2, 0.0)) - self.offset
-        found = torch.where(self.is_log > 0, lifted, mean)
+        found = self._lifted(mean + 0.5 * spread**2, mean) if self.has_log else mean
         if self.has_logit:
             found = torch.where(self.is_logit > 0, self.low + self.width * _mean_of_sigmoid(mean, spread), found)
         return self.records.expected(found, mean, spread)
+
+    def _lifted(self, logarithm: Tensor, plain: Tensor) -> Tensor:
+        """Of what is modelled as its logarithm the exponential, of the rest ``plain``."""
+        if self.all_log:
+            return torch.exp(logarithm) - self.offset
+        if not self.has_log:
+            return plain
+        return torch.where(
+            self.is_log > 0, torch.exp(torch.where(self.is_log > 0, logarithm, 0.0)) - self.offset, plain
+        )
 
     def cells(self, value: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Ends ``[..., obs]``, in model units, of the latent values of which observed values are the record: the value

@@ -1,0 +1,62 @@
+"""The Lightning module: one step of distillation."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from neurotwin.models.distilled_flow import DistilledFlow
+from neurotwin.training.distill.courses import Courses
+from neurotwin.training.distill.data import SCALES, CourseData
+from neurotwin.training.module import SurrogateTraining
+
+
+class Distillation(SurrogateTraining):
+    """Trains the flow map of a `DistilledFlow` on its teacher's courses; the teacher stays as it is.
+
+    The arguments are those of `SurrogateTraining`, with a loss of (model, course found, courses).
+    """
+
+    def forward(self, batch: Courses) -> Any:  # type: ignore[override]
+        """The student's course ``[batch, draw, query, learned]``."""
+        model = self._student
+        told = batch.told(model.flow.memory(batch.rows, model.scaler.time))
+        return model.course(batch.core, batch.static, batch.clock, told)
+
+    def on_fit_start(self) -> None:
+        """Sizes of memories and changes, from a pool of their own; a resumed run has them."""
+        if self.trainer.ckpt_path is not None:
+            return
+        data, model = cast(CourseData, cast(Any, self.trainer).datamodule), self._student
+        pool = data.drawn(model, data.train_part(), (SCALES,), data.pool // 4)
+        with torch.no_grad():
+            told = pool.told(model.flow.memory(pool.rows, model.scaler.time))
+            model.flow.memory.scale.copy_(_size(told))
+            model.flow.change.copy_(_size(pool.target - pool.core[..., : model.n_learned].unsqueeze(2)))
+
+    def training_step(self, batch: Courses, index: int) -> Tensor | None:  # type: ignore[override]
+        loss = self.loss(self._student, self(batch), batch)
+        self.seen += len(loss)
+        finite = torch.isfinite(loss)
+        if not finite.all():  # the teacher itself blew up there
+            self._count_failures((~finite).nonzero().squeeze(-1))
+            return self.training_step(batch.take(finite), index) if finite.any() else None
+        mean = loss.mean()
+        self.log("train/loss", mean, on_step=False, on_epoch=True, batch_size=len(loss), prog_bar=True)
+        return cast(Tensor, mean)
+
+    def validation_step(self, batch: Courses, index: int) -> None:  # type: ignore[override]
+        found, model = self(batch), self._student
+        error = (model.head(found)[0] - model.head(batch.target)[0]).abs()
+        self.log("validation/loss", self.loss(model, found, batch).mean(), batch_size=len(found), prog_bar=True)
+        self.log("validation/absolute_error", error.mean(), batch_size=len(found))
+
+    @property
+    def _student(self) -> DistilledFlow:
+        return cast(DistilledFlow, self.model)
+
+
+def _size(values: Tensor) -> Tensor:
+    """Root mean square of each column; 1 for a column that is nothing."""
+    found = values.flatten(0, -2).square().mean(0).sqrt()
+    return torch.where(found > 1e-4, found, torch.ones_like(found))

@@ -1,5 +1,6 @@
 """A benchmark's results.json and the part of its README.md that is made from it."""
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -73,13 +74,33 @@ def results(command: str, packages: Sequence[str], rows: list[dict[str, Any]], g
 def write(folder: Path, content: dict[str, Any], tables: Sequence[str]) -> None:
     """Write results.json, and the tables with the goals between the marks of README.md; each in one move."""
     _replace(folder / "results.json", json.dumps(content, indent=1) + "\n")
+    put(folder / "README.md", [head(content), *tables, "### Goals", goals_table(content["goals"])])
+
+
+def head(content: dict[str, Any]) -> str:
+    """By which command, where and when something was measured."""
     told = ", ".join(f"{name} {value}" for name, value in content["versions"].items())
-    head = f"`{content['command']}` on {content['machine']}, {content['date']}; {told}."
-    page = folder / "README.md"
+    return f"`{content['command']}` on {content['machine']}, {content['date']}; {told}."
+
+
+def put(page: Path, parts: Sequence[str]) -> None:
+    """Put paragraphs between the marks of a page, in one move."""
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    parts = [head, *tables, "### Goals", goals_table(content["goals"])]
     _replace(page, f"{before}{BEGIN}\n" + "\n\n".join(parts) + f"\n{END}{after}")
+
+
+def quick_arguments(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--quick``, of which ``what`` says what it does, and ``--json FILE`` for `benchmarks/run_all.py`."""
+    parser.add_argument("--quick", action="store_true", help=f"{what}; nothing is kept")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="with --quick: write the goals there")
+
+
+def tell(goals: list[dict[str, Any]], file: Path | None) -> None:
+    """How a quick run ends: its goals in words, and in ``file`` as ``{"goals": [...]}``."""
+    print(goals_table(goals), flush=True)
+    if file is not None:
+        _replace(file, json.dumps({"goals": goals}) + "\n")
 
 
 def table(columns: dict[str, str], rows: list[dict[str, Any]]) -> str:

@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import sys
 import time
 from datetime import date
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 import peers
 import problems
 import torch
+from benchmarks import page
 
 import neurotwin
 from neurotwin.solvers import TorchEngine
@@ -73,9 +76,9 @@ def error_of(problem: problems.Problem, found: np.ndarray, truth: np.ndarray) ->
     return float((np.abs(found - truth)[..., :judged] / np.where(scale > 0, scale, 1.0)).max())
 
 
-def own_routes(problem: problems.Problem, device: str, quick: bool) -> list[Route]:
+def own_routes(problem: problems.Problem, device: str) -> list[Route]:
     """neurotwin's, the fast ones on many patients."""
-    many, few = (40, 20) if quick else (problem.n, min(problem.n, 1000))
+    many, few = problem.n, min(problem.n, 1000)
 
     def route(name: str, n: int, clock: Any = time.process_time, **how: Any) -> Route:
         kept: dict[int, problems.Problem] = {}
@@ -163,15 +166,15 @@ def machine() -> str:
 
 
 def measure(device: str, quick: bool) -> dict[str, Any]:
-    """All routes of both problems, interleaved."""
+    """All routes of both problems, interleaved; quick: of the tumours alone, which solve fast."""
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
-    for make in (problems.geng, problems.t1d):
+    for make in (problems.geng,) if quick else (problems.geng, problems.t1d):
         problem = make()
-        problem = problem.draw(40 if quick else PATIENTS[problem.name])
+        problem = problem.draw(PATIENTS[problem.name])
         truth = problem.first(N_TRUTH).states(method="dop853", rtol=1e-10, atol=1e-12)
-        routes = [*own_routes(problem, device, quick), *peer_routes(problem, truth, quick)]
-        for _ in range(1 if quick else REPEATS):
+        routes = [*own_routes(problem, device), *peer_routes(problem, truth, quick)]
+        for _ in range(2 if quick else REPEATS):
             for route in routes:
                 route.measure()
         rows += [route.row(truth) for route in routes]
@@ -193,10 +196,14 @@ def main() -> None:
     """Measure and write results.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu", help="adds rows on this device, such as cuda")
-    parser.add_argument("--quick", action="store_true", help="few patients, once: does it run?")
+    page.quick_arguments(parser, "tumours alone, few patients by the peers, twice")
     parser.add_argument("--output", type=Path, default=HERE / "results.json")
     given = parser.parse_args()
-    given.output.write_text(json.dumps(measure(given.device, given.quick), indent=1) + "\n")
+    content = measure(given.device, given.quick)
+    if given.quick:
+        page.tell(content["goals"], given.json)
+        return
+    given.output.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

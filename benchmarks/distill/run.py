@@ -4,7 +4,6 @@ python benchmarks/distill/run.py [--folder runs/benchmarks/distill] [--repeats 9
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -110,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/distill"), help="kept between calls")
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--quick", action="store_true", help="few subjects and steps, nothing is kept")
+    page.quick_arguments(parser, "few subjects and steps")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) if given.quick else given.folder
@@ -122,7 +121,7 @@ def main() -> None:
     more = {"distilled": told, "accuracy": accuracy, "bytes": sizes}
     content = page.results(COMMAND, PACKAGES, times, goals) | more
     if given.quick:
-        print(json.dumps(goals, indent=1))
+        page.tell(goals, given.json)
         return
     page.write(HERE, content, tables(content))
 

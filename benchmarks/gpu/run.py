@@ -103,7 +103,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["S", "M", "L"], choices=sorted(SIZES))
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--quick", action="store_true", help="size S alone, few repeats, nothing is kept")
+    page.quick_arguments(parser, "size S alone, few repeats")
     parser.add_argument("--require-gpu", action="store_true", help="fail where there is none")
     parser.add_argument("--folder", type=Path, default=HERE, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -116,7 +116,7 @@ def main() -> int:
     rows = measured(sizes, repeats, quick=given.quick) if there else []
     goals = goals_of(rows)
     if given.quick:
-        print(json.dumps(goals, indent=1))
+        page.tell(goals, given.json)
         return 0
     content = page.results(COMMAND, PACKAGES, rows, goals)
     if there:

@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument(
         "--accuracy", action="store_true", help="only train with and without a window, and add the rows"
     )
-    parser.add_argument("--quick", action="store_true", help="few subjects, once; nothing is kept")
+    page.quick_arguments(parser, "few subjects, once")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.accuracy:
@@ -137,7 +137,7 @@ def main() -> None:
     starts = start_rows(3 if given.quick else 9)
     goals = goals_of(epochs, padding, starts)
     if given.quick:
-        print(json.dumps(goals, indent=1))
+        page.tell(goals, given.json)
         return
     content = page.results(COMMAND, PACKAGES, epochs, goals) | {"padding": padding, "starts": starts}
     before = HERE / "results.json"

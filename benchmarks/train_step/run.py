@@ -4,7 +4,6 @@ python benchmarks/train_step/run.py [--sizes S M L] [--repeats 9] [--quick]
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -153,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["S", "M", "L"], choices=sorted(SIZES))
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--quick", action="store_true", help="size S alone, few repeats, nothing is kept")
+    page.quick_arguments(parser, "size S alone, few repeats")
     parser.add_argument("--peak", nargs=3, metavar=("ROUTE", "SIZE", "TIMES"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -167,7 +166,7 @@ def main() -> None:
     goals = goals_of(rows, memory)
     content = page.results(COMMAND, PACKAGES, rows, goals) | {"memory": memory}
     if given.quick:
-        print(json.dumps(goals, indent=1))
+        page.tell(goals, given.json)
         return
     page.write(HERE, content, tables(content))
 

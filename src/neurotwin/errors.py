@@ -16,6 +16,10 @@ command line is the error's own. Messages carry names, units and counts, never a
     |   +-- DocumentError      a patient or plan document
     |   +-- IngestError        a source file or its mapping
     |   +-- OutputInUseError   an output folder that another run holds
+    |   +-- StoreError         the twin store: its address, its schema, its file
+    |       +-- UnknownPatientError   a patient or request that the store does not hold
+    |       +-- StoreConflictError    a request that contradicts what is stored
+    |       +-- StoreBusyError        a store that is held by others; ask again
     +-- ArtefactError (exit 3)
     |   +-- BundleError        a bundle's content
     |   +-- IntegrityError     a file that does not match its recorded hash
@@ -125,6 +129,30 @@ class OutputInUseError(InputError):
     """Another run holds the output folder."""
 
     code = "NT-2900"
+
+
+class StoreError(InputError):
+    """The twin store cannot be reached, read or written."""
+
+    code = "NT-2950"
+
+
+class UnknownPatientError(StoreError):
+    """The store does not hold this patient, or this request of theirs."""
+
+    code = "NT-2960"
+
+
+class StoreConflictError(StoreError):
+    """A request contradicts what the store holds."""
+
+    code = "NT-2970"
+
+
+class StoreBusyError(StoreError):
+    """Others hold the store for longer than was waited; the same request may be sent again."""
+
+    code = "NT-2980"
 
 
 class ArtefactError(NeurotwinError):

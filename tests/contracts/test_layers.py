@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "neurotwin"
-TORCH_FREE = ("simulators", "ingest", "evaluation", "runtime", "pages")
+TORCH_FREE = ("simulators", "ingest", "evaluation", "runtime", "store", "pages")
 TORCH_FREE_FILES = (
     "errors",
     "schema",

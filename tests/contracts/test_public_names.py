@@ -21,12 +21,16 @@ PUBLIC = {
         NeuralMixed NeuralOde PopulationOde Prediction Risk Surrogate joint_gaussian_nll
     """,
     "neurotwin.runtime": """
-        INPUT_FAULTS PatientDocument PlanDocument Predictor Reason Twin check_order parse_document
-        read_document schemas
+        BudgetDocument ConstraintsDocument EventDocument GoalDocument HorizonDocument INPUT_FAULTS
+        PatientDocument PlanDocument Predictor Reason
+        TargetDocument Twin check_order parse_document read_document schemas
     """,
     "neurotwin.solvers": """
         NON_FINITE OK STEP_BUDGET Bosh3 Dopri5 Euler FixedStep Heun Midpoint MlpField Rk4 Rows
         Solution Solver TorchEngine Torchdiffeq odesolve over_rows
+    """,
+    "neurotwin.store": """
+        Entry Filter Loaded ModelVersion Observed PatientSummary SavedForecast Store
     """,
     "neurotwin.training": """
         Checkpoints JointGaussian Recipe SafetensorsCheckpoints StopWhenBadNumbers

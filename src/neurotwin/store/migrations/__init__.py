@@ -1,0 +1,1 @@
+"""Migrations of the store, one file per revision in versions/; `neurotwin.store.schema` walks them."""

@@ -384,11 +384,11 @@ def test_threads_that_share_a_predictor_agree_bit_for_bit(predictor, patient, pl
 
 
 def test_numbers_are_rounded_as_text_would_round_them():
-    from neurotwin.runtime.answer import _digits
+    from neurotwin.runtime.answer import rounded
 
     rng = np.random.default_rng(0)
     for digits, reach, tolerance in ((7, (-8, 12), 0.0), (7, (-290, 290), 1e-15), (12, (-20, 20), 1e-15)):
         values = 10 ** rng.uniform(*reach, 5000) * rng.choice([-1, 1], 5000)
         expected = [float(f"{value:.{digits}g}") for value in values.tolist()]
-        np.testing.assert_allclose(_digits(values, digits), expected, rtol=tolerance, atol=0)
-    assert np.isfinite(_digits(np.array([0.0, -0.0, 1e-320, 5e-324, 1e300]))).all()
+        np.testing.assert_allclose(rounded(values, digits), expected, rtol=tolerance, atol=0)
+    assert np.isfinite(rounded(np.array([0.0, -0.0, 1e-320, 5e-324, 1e300]))).all()

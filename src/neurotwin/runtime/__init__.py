@@ -8,16 +8,24 @@ from neurotwin.runtime.documents import (
     read_document,
     schemas,
 )
+from neurotwin.runtime.goals import BudgetDocument, ConstraintsDocument, GoalDocument
 from neurotwin.runtime.predictor import Predictor
+from neurotwin.runtime.questions import EventDocument, HorizonDocument, TargetDocument
 from neurotwin.runtime.reasons import INPUT_FAULTS, Reason
 from neurotwin.runtime.twin import Twin
 
 __all__ = [
     "INPUT_FAULTS",
+    "BudgetDocument",
+    "ConstraintsDocument",
+    "EventDocument",
+    "GoalDocument",
+    "HorizonDocument",
     "PatientDocument",
     "PlanDocument",
     "Predictor",
     "Reason",
+    "TargetDocument",
     "Twin",
     "check_order",
     "parse_document",

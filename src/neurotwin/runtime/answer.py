@@ -102,13 +102,13 @@ def check_output(predictor: Predictor, forecast: Forecast, notes: Notes) -> tupl
 def _prediction(predictor: Predictor, forecast: Forecast, start: float, after: Array) -> list[dict[str, Any]]:
     calibration, variables = predictor.calibration, predictor.signature.variables
     ends, bins = interval_positions(forecast.levels, calibration.level), calibration.bins(after).tolist()
-    medians = iter(_digits(forecast.median))
-    low, high = (iter(_digits(forecast.quantiles[:, :, end])) for end in ends) if ends else (iter(()), iter(()))
-    means = iter(_digits(np.full_like(forecast.median, np.nan) if forecast.mean is None else forecast.mean))
+    medians = iter(rounded(forecast.median))
+    low, high = (iter(rounded(forecast.quantiles[:, :, end])) for end in ends) if ends else (iter(()), iter(()))
+    means = iter(rounded(np.full_like(forecast.median, np.nan) if forecast.mean is None else forecast.mean))
     known = [_evidence(predictor, variable.name) for variable in variables]
     rows = []
     silent = [bool(np.isnan(column).any()) for column in forecast.median.T]
-    for t, passed, place in zip(_times(start + after), _times(after), bins, strict=True):
+    for t, passed, place in zip(rounded_times(start + after), rounded_times(after), bins, strict=True):
         for variable, evidence, mute in zip(variables, known, silent, strict=True):
             row = {"t": t, "after": passed, "channel": variable.name, "unit": variable.unit, "median": next(medians)}
             mean = next(means)
@@ -128,11 +128,11 @@ def _risks(
         return {}
     if forecast is None or forecast.incidence is None or after is None:
         return {"risks": None}
-    numbers = iter(_digits(forecast.incidence))
+    numbers = iter(rounded(forecast.incidence))
     return {
         "risks": [
             {"t": t, "after": passed, "outcome": name, "probability": next(numbers)}
-            for t, passed in zip(_times(start + after), _times(after), strict=True)
+            for t, passed in zip(rounded_times(start + after), rounded_times(after), strict=True)
             for name in predictor.signature.outcomes
         ]
     }
@@ -143,7 +143,7 @@ def _evidence(predictor: Predictor, name: str) -> list[dict[str, Any]]:
     calibration = predictor.calibration
     column = calibration.channels.index(name)
     counts, measured = calibration.n_patients[:, column].tolist(), calibration.coverage[:, column]
-    coverage = [share if known else None for share, known in zip(_digits(measured), np.isfinite(measured), strict=True)]
+    coverage = [share if known else None for share, known in zip(rounded(measured), np.isfinite(measured), strict=True)]
     kind = {"level": calibration.level, "kind": KIND}
     return [{**kind, "calib_n": n, "empirical_coverage": share} for n, share in zip(counts, coverage, strict=True)]
 
@@ -160,10 +160,12 @@ def differences(predictor: Predictor, plans: Sequence[tuple[str, Array, Array]],
     rows = []
     for (a, draws_a, after_a), (b, draws_b, after_b) in combinations(plans, 2):
         # Ten digits: one time told in two units is one time.
-        common, left, right = np.intersect1d(_times(after_a, 10), _times(after_b, 10), return_indices=True)
+        common, left, right = np.intersect1d(
+            rounded_times(after_a, 10), rounded_times(after_b, 10), return_indices=True
+        )
         gap = draws_b[right] - draws_a[left]
-        numbers = iter(_digits(np.moveaxis(np.quantile(gap, levels, axis=-1), 0, -1)))
-        for t, passed in zip(_times(start + common), _times(common), strict=True):
+        numbers = iter(rounded(np.moveaxis(np.quantile(gap, levels, axis=-1), 0, -1)))
+        for t, passed in zip(rounded_times(start + common), rounded_times(common), strict=True):
             for variable in predictor.signature.variables:
                 median, low, high = next(numbers), next(numbers), next(numbers)
                 if math.isnan(median):
@@ -189,7 +191,7 @@ def differences(predictor: Predictor, plans: Sequence[tuple[str, Array, Array]],
     return rows
 
 
-def _digits(values: Array, digits: int = 7) -> list[float]:
+def rounded(values: Array, digits: int = 7) -> list[float]:
     """All values in one list, rounded to so many digits; seven are what single precision can say."""
     flat = np.asarray(values, dtype=np.float64).ravel()
     size = np.log10(np.abs(flat), where=flat != 0, out=np.zeros_like(flat))
@@ -199,5 +201,6 @@ def _digits(values: Array, digits: int = 7) -> list[float]:
     return list((np.rint(flat * up / down) * down / up).tolist())
 
 
-def _times(values: Array, digits: int = 12) -> list[float]:
-    return _digits(values, digits)
+def rounded_times(values: Array, digits: int = 12) -> list[float]:
+    """Times in one list, rounded to so many digits."""
+    return rounded(values, digits)

@@ -118,9 +118,8 @@ class PlanDocument:
     ongoing: str = has(Text(("stop", "continue")), default="stop")
 
 
-Document = TypeVar("Document", PatientDocument, PlanDocument)
-
-_RECORDS = {kind: Record(kind) for kind in (PatientDocument, PlanDocument)}
+Document = TypeVar("Document")
+_RECORDS: dict[type[Any], Record] = {}
 
 
 def schemas() -> dict[str, dict[str, Any]]:
@@ -133,6 +132,8 @@ def parse_document(kind: type[Document], content: Any, where: str) -> Document:
     """Parse text, bytes or plain data; raises DocumentError with the place of the fault, never a value."""
     if isinstance(content, str | bytes):
         content = _parse_json(content, where)
+    if kind not in _RECORDS:
+        _RECORDS[kind] = Record(kind)
     try:
         return _RECORDS[kind].read(content)  # type: ignore[no-any-return]
     except Fault as fault:

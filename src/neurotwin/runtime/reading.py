@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neurotwin.events import Doses, Observations
+from neurotwin.heads import Head
 from neurotwin.runtime.channels import FIELD_OF, Channel, Signature
 from neurotwin.runtime.documents import ObservationRecord, PatientDocument, Quantity, TreatmentRecord
 from neurotwin.runtime.reasons import Reason
@@ -159,6 +160,11 @@ class Reader:
                 rows.append((begin, end, index, size))
         rows.sort(key=lambda row: (row[0], row[2]))
         return Doses.of(np.zeros(len(rows)), *np.array(rows, dtype=np.float64).reshape(-1, 4).T)
+
+    def limit_of(self, value: float, unit: str | None, channel: Channel, at: str, notes: Notes) -> float:
+        """A threshold in the channel's unit, which need not be a value that can be recorded; NaN when it must not be
+        used."""
+        return self._value(value, unit, replace(channel, head=Head()), at, notes)
 
     def judge_totals(self, timeline: Timeline, at: str, notes: Notes) -> None:
         """What acts at one instant together must not leave the range of training either."""

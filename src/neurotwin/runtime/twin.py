@@ -81,8 +81,8 @@ class Twin:
 
     def forecast(self, plan: Plan) -> dict[str, Any]:
         """The answer for one plan. Raises DocumentError when the plan cannot be read."""
-        item = self._ask([parse_document(PlanDocument, plan, "plan")])[0]
-        return self._answer(item)
+        item = self.ask([parse_document(PlanDocument, plan, "plan")])[0]
+        return self.answer(item)
 
     def compare(self, plans: Sequence[Plan]) -> dict[str, Any]:
         """The answers for several plans and the paired differences between them, all in one batch.
@@ -94,15 +94,54 @@ class Twin:
             raise DocumentError(
                 f"{len(parsed)} plans", where="compare", expected="two or more plans with names of their own"
             )
-        items = self._ask(parsed)
+        items = self.ask(parsed)
         spoken = [item for item in items if item.forecast is not None]
         identified = self.predictor.n_draws > 1
         return {
-            "plans": [self._answer(item) for item in items],
+            "plans": [self.answer(item) for item in items],
             "differences": self._differences(spoken) if identified else None,
             "difference_reasons": [] if identified else [str(Reason.NOT_IDENTIFIED)],
             "counterfactual": self.predictor.signature.counterfactual,
         }
+
+    def risk(self, event: Any, horizon: Any, plan: Plan | None = None) -> dict[str, Any]:
+        """Probability that a channel crosses a threshold, and when it first reaches a level that alarms.
+
+        Args:
+            event: an `EventDocument`, or what one is parsed from.
+            horizon: a `HorizonDocument`: the times at which the threshold is looked at, from the plan's start.
+            plan: whose query is not used; without one nothing is planned, and what runs goes on.
+
+        Raises:
+            DocumentError: one of them cannot be read, or names a channel that the bundle does not know.
+        """
+        from neurotwin.runtime.risk import tell_risk
+
+        return tell_risk(self, event, horizon, plan)
+
+    def explain(self, plan: Plan, target: Any) -> dict[str, Any]:
+        """How far a channel's forecast moves when one input of the record or the plan is moved, or left out.
+
+        It tells how the model answers, not what causes what in the patient.
+
+        Args:
+            target: a `TargetDocument`, or what one is parsed from.
+
+        Raises:
+            DocumentError: one of them cannot be read, or names a channel that the bundle does not know.
+        """
+        from neurotwin.runtime.explain import tell_sensitivity
+
+        return tell_sensitivity(self, plan, target)
+
+    def optimise(self, plan: Plan, goal: Any, constraints: Any, budget: Any = None) -> dict[str, Any]:
+        """The front of a goal against a total dose, over plans like ``plan`` that keep the constraints.
+
+        Raises DocumentError for what cannot be read or kept, ExtraMissingError without the extra ``optimise``.
+        """
+        from neurotwin.runtime.front import tell_front
+
+        return tell_front(self, plan, goal, constraints, budget)
 
     def to_dict(self) -> dict[str, Any]:
         """The twin as plain data for JSON: state, clock, history, and the bundle that the state belongs to."""
@@ -127,6 +166,43 @@ class Twin:
         """The plan's start: ``now``, or the last event, the end of a treatment included."""
         return self.past.last_event if self.now is None else self.now
 
+    def ask(self, plans: Sequence[PlanDocument]) -> list[Asked]:
+        """Plans with their forecasts (None where the model must not speak), from one run of the graph."""
+        items = [self._read_plan(plan) for plan in plans]
+        for item in items:
+            self._judge(item)
+        self.solve([item for item in items if not item.notes.refused])
+        return items
+
+    def answer(self, item: Asked) -> dict[str, Any]:
+        """What is said about a plan that was asked."""
+        begin, past, signature = self.begin, self.past, self.predictor.signature
+        plan = {
+            "name": item.plan.name,
+            "start": begin,
+            "time_unit": signature.time_unit,
+            "ongoing": item.plan.ongoing,
+            "running": item.running,
+        }
+        seen = past.observations.time
+        support = {
+            "ood_score": past.support if math.isfinite(past.support) else None,
+            "ood_threshold": signature.threshold,
+            "n_obs": len(seen),
+            "last_obs_age": float(begin - seen.max()) if len(seen) else None,
+        }
+        return build_answer(
+            self.predictor,
+            item.notes,
+            plan=plan,
+            support=support,
+            start=begin,
+            after=item.after,
+            forecast=item.forecast,
+            checks=item.checks,
+            used=len(seen) + len(past.doses) + item.n_planned,
+        )
+
     def _set_now(self, document: PatientDocument, factor: float, last: float) -> None:
         if document.now is not None:
             self.now = scale_time(document.now, factor)
@@ -137,14 +213,6 @@ class Twin:
         told = [(item.plan.name, item.forecast.draws, item.after) for item in items if item.forecast is not None]
         known = [(name, draws, after) for name, draws, after in told if draws is not None and after is not None]
         return differences(self.predictor, known, self.begin)
-
-    def _ask(self, plans: Sequence[PlanDocument]) -> list[Asked]:
-        """Plans with their forecasts (None where the model must not speak), from one run of the graph."""
-        items = [self._read_plan(plan) for plan in plans]
-        for item in items:
-            self._judge(item)
-        self._solve([item for item in items if not item.notes.refused])
-        return items
 
     def _read_plan(self, plan: PlanDocument) -> Asked:
         reader, begin, past, notes = self.predictor.reader, self.begin, self.past, Notes()
@@ -188,7 +256,7 @@ class Twin:
             reach = max(min(signature.horizon - waited, limit), 0.0)
             notes.refuse(Reason.HORIZON_TOO_LONG, f"plan.query: answered up to {reach:g} {signature.time_unit}")
 
-    def _solve(self, items: Sequence[Asked]) -> None:
+    def solve(self, items: Sequence[Asked]) -> None:
         """Run the graph once for all plans."""
         past, predictor, n = self.past, self.predictor, len(items)
         if past.state is None or not n:
@@ -213,7 +281,7 @@ class Twin:
             if n == 1:
                 items[0].notes.refuse(Reason.IMPLAUSIBLE_INPUT, "plan: more events than can be walked")
             for item in items if n > 1 else ():
-                self._solve([item])
+                self.solve([item])
             return
         row_cost = ROW_COST if predictor.signature.distilled is None else 0  # a flow map walks no rows
         wide, lanes, member = spread(timeline, queries.subject, predictor.n_draws, row_cost)
@@ -228,31 +296,3 @@ class Twin:
                 for reason, at in predictor.signature.distilled.doubts(own, ahead, predictor.signature.time_unit):
                     item.notes.warn(reason, at)
             item.settle(predictor, raw)
-
-    def _answer(self, item: Asked) -> dict[str, Any]:
-        begin, past, signature = self.begin, self.past, self.predictor.signature
-        plan = {
-            "name": item.plan.name,
-            "start": begin,
-            "time_unit": signature.time_unit,
-            "ongoing": item.plan.ongoing,
-            "running": item.running,
-        }
-        seen = past.observations.time
-        support = {
-            "ood_score": past.support if math.isfinite(past.support) else None,
-            "ood_threshold": signature.threshold,
-            "n_obs": len(seen),
-            "last_obs_age": float(begin - seen.max()) if len(seen) else None,
-        }
-        return build_answer(
-            self.predictor,
-            item.notes,
-            plan=plan,
-            support=support,
-            start=begin,
-            after=item.after,
-            forecast=item.forecast,
-            checks=item.checks,
-            used=len(seen) + len(past.doses) + item.n_planned,
-        )

@@ -208,7 +208,7 @@ def export(
         Literal["float32", "float64"], typer.Option(help="Precision in which a plan is worked through.")
     ] = "float32",
     variant: Annotated[
-        Literal["latency", "throughput"], typer.Option(help="Fast for one patient, or for many at once.")
+        Literal["latency", "throughput", "exact"], typer.Option(help="Fast for one patient, or for many at once.")
     ] = "latency",
 ) -> None:
     """Export a run, or several as an ensemble, as a bundle of ONNX graphs; fails unless they answer as the model."""

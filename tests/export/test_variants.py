@@ -8,7 +8,7 @@ import pytest
 import torch
 from toys import toy_cohort, toy_model
 
-from neurotwin.errors import ConfigError
+from neurotwin.errors import ConfigError, ParityError
 from neurotwin.export import export_bundle
 from neurotwin.export.graphs import ForecastGraph, write_onnx
 from neurotwin.export.parity import TimelineSource, plan_arrays, run_onnx, run_torch
@@ -25,7 +25,7 @@ def scan_of(path):
 
 
 def test_an_unknown_variant_is_refused(source, tmp_path):
-    with pytest.raises(ConfigError, match="latency or throughput"):
+    with pytest.raises(ConfigError, match="latency or throughput or exact"):
         export_bundle(source(), tmp_path / "toy@0.1.0", variant="speed")
     assert not (tmp_path / "toy@0.1.0").exists()
 
@@ -61,3 +61,19 @@ def test_a_variant_answers_as_the_model_does(variant, tmp_path):
 def test_the_manifest_tells_the_variant(source, tmp_path, variant):
     done = export_bundle(source(), tmp_path / "toy@0.1.0", timelines=60, variant=variant)
     assert json.loads((done.folder / "manifest.json").read_text())["variant"] == variant
+
+
+@pytest.mark.full
+def test_a_fold_that_misses_parity_is_left_for_exact_steps_and_said_so(source, tmp_path, monkeypatch, caplog):
+    prove, tried = module.prove_parity, []
+
+    def first_fails(*pairs, **more):
+        tried.append(pairs)
+        if len(tried) == 1:
+            raise ParityError("output mean differs", where="parity")
+        return prove(*pairs, **more)
+
+    monkeypatch.setattr(module, "prove_parity", first_fails)
+    done = export_bundle(source("neural_ode"), tmp_path / "toy@0.1.0", timelines=20)
+    assert json.loads((done.folder / "manifest.json").read_text())["variant"] == "exact"
+    assert len(tried) == 2 and "left for the exact one" in caplog.text

@@ -31,6 +31,7 @@ from neurotwin.episodes import make_episodes
 from neurotwin.errors import ConfigError, ParityError, SolverError
 from neurotwin.evaluation.calibration import fit_calibration, with_measured_coverage
 from neurotwin.evaluation.cuts import random_cuts
+from neurotwin.export.agreeing import written_where_it_agrees
 from neurotwin.export.card import model_card
 from neurotwin.export.golden import golden_cases
 from neurotwin.export.graphs import (
@@ -46,7 +47,7 @@ from neurotwin.export.signature import build_signature
 from neurotwin.export.support import fit_support
 from neurotwin.models import Surrogate
 from neurotwin.scaling import Scaling
-from neurotwin.solvers.folded import VARIANTS, Variant, exported_for
+from neurotwin.solvers.folded import EXACT, VARIANTS, Variant, exported_for
 from neurotwin.training import SurrogatePredictor
 
 LARGEST_GRAPH = 500_000
@@ -90,7 +91,8 @@ def export_bundle(
             for filters whose measurements are far more exact than what the population leaves open.
         plan: the same of a plan; for models whose course is a sum of large terms far from what training saw.
         variant: what the forecast should be fast at: ``latency``, of one patient, or ``throughput``, of many at once.
-            They differ for models whose vector field is an `neurotwin.solvers.MlpField`.
+            They differ for models whose vector field is an `neurotwin.solvers.MlpField`; one that misses parity,
+            because folding rounds otherwise, is exported ``exact``, which is logged and told in the manifest.
 
     Raises:
         ConfigError: the folder's name is not NAME@VERSION, or it exists; or an unknown precision or variant.
@@ -101,8 +103,8 @@ def export_bundle(
     for told, precision in (("history", history), ("plan", plan)):
         if precision not in PRECISIONS:
             raise ConfigError(f"{told} is {precision!r}", where="export", expected=" or ".join(PRECISIONS))
-    if variant not in VARIANTS:
-        raise ConfigError(f"variant is {variant!r}", where="export", expected=" or ".join(VARIANTS))
+    if variant not in (*VARIANTS, EXACT):
+        raise ConfigError(f"variant is {variant!r}", where="export", expected=" or ".join((*VARIANTS, EXACT)))
     if not source.model.solver.exportable:
         raise SolverError(
             f"{type(source.model.solver).__name__} cannot be exported",
@@ -113,7 +115,12 @@ def export_bundle(
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        exported = _write(source, draft, name, version, timelines, history, plan, variant)
+        exported = written_where_it_agrees(
+            source.model,
+            draft,
+            variant,
+            lambda chosen: _write(source, draft, name, version, timelines, history, plan, chosen),
+        )
         draft.chmod(0o755)
         draft.rename(target)
     except BaseException:

@@ -19,8 +19,10 @@ from neurotwin.solvers.mlp_field import MlpField
 from neurotwin.solvers.rows import Rows, over_rows
 from neurotwin.solvers.solver import FixedStep, Jump, Solver, VectorField
 
-Variant = Literal["latency", "throughput"]
+Variant = Literal["latency", "throughput", "exact"]
 VARIANTS: tuple[Variant, ...] = ("latency", "throughput")
+"""Those that fold."""
+EXACT: Variant = "exact"
 _variant: ContextVar[Variant] = ContextVar("variant", default="latency")
 
 
@@ -28,7 +30,8 @@ _variant: ContextVar[Variant] = ContextVar("variant", default="latency")
 def exported_for(variant: Variant) -> Iterator[None]:
     """What graphs that are exported meanwhile should be fast at: ``latency``, of few patients, or ``throughput``, of
     many. For many, what the first layer gets from controls is computed in the loop, row by row, so that it stays in
-    the cache; for few, before it, for all rows at once."""
+    the cache; for few, before it, for all rows at once. ``exact`` does not fold: more operators, each of which does
+    what the model's own does."""
     token = _variant.set(variant)
     try:
         yield
@@ -41,7 +44,9 @@ def folded_for(
 ) -> "Folded | None":
     """The folded solve; None for a field that is no `MlpField`, a method that estimates its error, or one whose tableau
     does not fold."""
-    if not isinstance(vector_field, MlpField) or not isinstance(solver, FixedStep) or solver.has_error:
+    if _variant.get() == EXACT or not isinstance(vector_field, MlpField):
+        return None
+    if not isinstance(solver, FixedStep) or solver.has_error:
         return None
     folded = fold(solver.tableau)
     return None if folded is None else Folded(folded, vector_field, solver, rows, begins, static)

@@ -10,6 +10,7 @@ from neurotwin import __version__
 from neurotwin.verbs.evaluation import compare, evaluate
 from neurotwin.verbs.ingest import ingest
 from neurotwin.verbs.next_step import tell_next
+from neurotwin.verbs.serving import audit, serve
 
 INTERRUPTED = 130
 OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -191,12 +192,18 @@ def distill(
 
 app.command()(evaluate)
 app.command()(compare)
+app.command()(serve)
+app.command()(audit)
 
 
 @app.command()
 def export(
-    run: RunFolder,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Bundle folder to be, NAME@VERSION.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder of a training run; with --triton, or a bundle.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Bundle folder to be, NAME@VERSION.", show_default=False)
+    ] = None,
     timelines: Annotated[int, typer.Option(min=1, help="How many timelines the parity proof compares.")] = 1000,
     member: Annotated[
         list[Path] | None, typer.Option("--member", help="Another run of the same data; repeat for an ensemble.")
@@ -210,20 +217,14 @@ def export(
     variant: Annotated[
         Literal["latency", "throughput", "exact"], typer.Option(help="Fast for one patient, or for many at once.")
     ] = "latency",
+    triton: Annotated[
+        Path | None, typer.Option("--triton", help="Also write a model repository of Triton here.", show_default=False)
+    ] = None,
 ) -> None:
     """Export a run, or several as an ensemble, as a bundle of ONNX graphs; fails unless they answer as the model."""
-    from neurotwin.extras import need
+    from neurotwin.verbs.export import export as run_export
 
-    need("lightning", "train")
-    from neurotwin.export import export_bundle
-    from neurotwin.recipes import export_source
-
-    source = export_source(run, member or [])
-    done = export_bundle(source, output, timelines=timelines, history=history, plan=plan, variant=variant)
-    worst = max(done.parity.values())
-    sizes = ", ".join(f"{name} {size / 1000:.0f} kB" for name, size in done.sizes.items())
-    print(f"{done.folder}: {sizes}; worst difference {worst:.1e} of a channel's scale", file=sys.stderr)
-    tell_next(f"neurotwin predict {done.folder} PATIENT.json --plan PLAN.json")
+    run_export(run, output, triton, member or [], timelines=timelines, history=history, plan=plan, variant=variant)
 
 
 @app.command()

@@ -25,6 +25,7 @@ command line is the error's own. Messages carry names, units and counts, never a
     |   +-- IntegrityError     a file that does not match its recorded hash
     |   +-- ParityError        an exported graph that does not reproduce its model
     +-- ResourceError (exit 4)
+        +-- DeadlineError      an answer that takes longer than it may
 """
 
 from typing import ClassVar
@@ -185,3 +186,9 @@ class ResourceError(NeurotwinError):
 
     code = "NT-4000"
     exit_code = 4
+
+
+class DeadlineError(ResourceError):
+    """An answer takes longer than it may."""
+
+    code = "NT-4100"

@@ -14,14 +14,14 @@ PUBLIC = {
         with_measured_coverage
     """,
     "neurotwin.export": """
-        Exported Source export_bundle
+        Exported Source export_bundle write_repository
     """,
     "neurotwin.models": """
         LEVELS BayesOde DistilledFlow Ensemble GreyBox Gru GruOdeBayes Hazards HybridOde LatentOde NeuralCde NeuralFlow
         NeuralMixed NeuralOde PopulationOde Prediction Risk Surrogate joint_gaussian_nll
     """,
     "neurotwin.runtime": """
-        BudgetDocument ConstraintsDocument EventDocument GoalDocument HorizonDocument INPUT_FAULTS
+        AlertPolicyDocument BudgetDocument ConstraintsDocument EventDocument GoalDocument HorizonDocument INPUT_FAULTS
         PatientDocument PlanDocument Predictor Reason
         TargetDocument Twin check_order parse_document read_document schemas
     """,

@@ -148,7 +148,8 @@ def test_a_treatment_before_time_zero_is_disorder(patient):
 def test_schemas_are_those_of_what_is_parsed():
     found = schemas()
     json.dumps(found, allow_nan=False)
-    assert set(found) == {"patient", "plan"}
+    told = {"event", "horizon", "target", "goal", "constraints", "budget", "alert_policy"}
+    assert set(found) == {"patient", "plan", *told}
     assert found["patient"]["required"] == ["id", "time_unit"] and found["plan"]["required"] == [
         "name",
         "query",

@@ -6,16 +6,18 @@ from neurotwin.runtime.documents import (
     check_order,
     parse_document,
     read_document,
-    schemas,
 )
 from neurotwin.runtime.goals import BudgetDocument, ConstraintsDocument, GoalDocument
+from neurotwin.runtime.policies import AlertPolicyDocument
 from neurotwin.runtime.predictor import Predictor
 from neurotwin.runtime.questions import EventDocument, HorizonDocument, TargetDocument
 from neurotwin.runtime.reasons import INPUT_FAULTS, Reason
+from neurotwin.runtime.schemas import schemas
 from neurotwin.runtime.twin import Twin
 
 __all__ = [
     "INPUT_FAULTS",
+    "AlertPolicyDocument",
     "BudgetDocument",
     "ConstraintsDocument",
     "EventDocument",

@@ -39,17 +39,8 @@ def build_answer(
         forecast: calibrated quantiles ``[query, obs, quantile]``.
         used: observations and treatments that the model was told.
     """
-    refused = forecast is None
-    reasons = sorted(notes.refused if refused else notes.warned)
     return {
-        "status": "abstain" if refused else "degraded" if reasons else "ok",
-        "reasons": [str(reason) for reason in reasons],
-        "details": [
-            f"{reason}: {place}"
-            for group in (notes.refused, notes.warned)
-            for reason, places in group.items()
-            for place in places[:5]
-        ],
+        **verdict(notes, refused=forecast is None),
         "model": model_of(predictor),
         "plan": dict(plan),
         "prediction": None if forecast is None or after is None else _prediction(predictor, forecast, start, after),
@@ -61,6 +52,21 @@ def build_answer(
         "converted": notes.converted,
         "provider": "onnxruntime CPUExecutionProvider",
         "request_id": os.urandom(16).hex(),
+    }
+
+
+def verdict(notes: Notes, *, refused: bool) -> dict[str, Any]:
+    """``status``, ``reasons`` and ``details``."""
+    reasons = sorted(notes.refused if refused else notes.warned)
+    return {
+        "status": "abstain" if refused else "degraded" if reasons else "ok",
+        "reasons": [str(reason) for reason in reasons],
+        "details": [
+            f"{reason}: {place}"
+            for group in (notes.refused, notes.warned)
+            for reason, places in group.items()
+            for place in places[:5]
+        ],
     }
 
 
@@ -105,17 +111,17 @@ def _prediction(predictor: Predictor, forecast: Forecast, start: float, after: A
     medians = iter(rounded(forecast.median))
     low, high = (iter(rounded(forecast.quantiles[:, :, end])) for end in ends) if ends else (iter(()), iter(()))
     means = iter(rounded(np.full_like(forecast.median, np.nan) if forecast.mean is None else forecast.mean))
-    known = [_evidence(predictor, variable.name) for variable in variables]
+    known = [evidence(predictor, variable.name) for variable in variables]
     rows = []
     silent = [bool(np.isnan(column).any()) for column in forecast.median.T]
     for t, passed, place in zip(rounded_times(start + after), rounded_times(after), bins, strict=True):
-        for variable, evidence, mute in zip(variables, known, silent, strict=True):
+        for variable, basis, mute in zip(variables, known, silent, strict=True):
             row = {"t": t, "after": passed, "channel": variable.name, "unit": variable.unit, "median": next(medians)}
             mean = next(means)
             if variable.head.kind == "bernoulli":
                 row["probability"] = None if mute or math.isnan(mean) else mean
             if ends:
-                row["interval"] = {**evidence[place], "lo": next(low), "hi": next(high)}
+                row["interval"] = {**basis[place], "lo": next(low), "hi": next(high)}
             rows.append(row if not mute else {**row, "median": None, "interval": None})
     return rows
 
@@ -138,7 +144,7 @@ def _risks(
     }
 
 
-def _evidence(predictor: Predictor, name: str) -> list[dict[str, Any]]:
+def evidence(predictor: Predictor, name: str) -> list[dict[str, Any]]:
     """What the intervals of one channel are and rest on, by horizon bin."""
     calibration = predictor.calibration
     column = calibration.channels.index(name)

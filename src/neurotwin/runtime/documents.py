@@ -122,12 +122,6 @@ Document = TypeVar("Document")
 _RECORDS: dict[type[Any], Record] = {}
 
 
-def schemas() -> dict[str, dict[str, Any]]:
-    """JSON Schemas (draft 2020-12) of the documents: ``patient`` and ``plan``."""
-    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return {"patient": draft | Record(PatientDocument).schema(), "plan": draft | Record(PlanDocument).schema()}
-
-
 def parse_document(kind: type[Document], content: Any, where: str) -> Document:
     """Parse text, bytes or plain data; raises DocumentError with the place of the fault, never a value."""
     if isinstance(content, str | bytes):

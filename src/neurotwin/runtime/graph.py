@@ -8,7 +8,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from neurotwin.bundle import OPERATORS
-from neurotwin.errors import BundleError
+from neurotwin.errors import BundleError, DeadlineError
+from neurotwin.runtime.deadline import watched
 from neurotwin.runtime.wire import survey
 
 MOST_NODES = 20_000
@@ -54,10 +55,16 @@ class Graph:
             raise BundleError(f"no output {', '.join(missing)}", where=name)
 
     def run(self, given: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
-        """Outputs by name; arrays are cast to single precision. Raises BundleError when the graph cannot be run."""
+        """Outputs by name; arrays are cast to single precision.
+
+        Raises BundleError when the graph cannot be run, and DeadlineError when a time limit was up first.
+        """
         arrays = {name: np.ascontiguousarray(given[name], dtype=np.float32) for name in self.inputs}
         try:
-            return dict(zip(self.outputs, self.session.run(None, arrays), strict=True))
+            with watched() as options:
+                return dict(zip(self.outputs, self.session.run(None, arrays, options), strict=True))
+        except DeadlineError:
+            raise
         except Exception as error:  # as above
             raise BundleError(f"the graph cannot be run ({type(error).__name__})", where=self.name) from None
 

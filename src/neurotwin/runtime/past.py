@@ -44,6 +44,11 @@ class Past:
         return float(np.max(self.doses.end, initial=self.clock, where=np.isfinite(self.doses.end)))
 
     @property
+    def first_seen(self) -> float:
+        """Time of the first observation; the clock where nothing was observed."""
+        return float(self.observations.time.min(initial=np.inf)) if len(self.observations) else self.clock
+
+    @property
     def n_visits(self) -> int:
         """Distinct times of observation."""
         return len(set(self.observations.time.tolist()))

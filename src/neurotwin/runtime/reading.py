@@ -210,7 +210,23 @@ class Reader:
             return
         low, high = channel.trained
         slack, same = MARGIN * (high - low), SAME * max(abs(low), abs(high))
-        if value < low - slack - same or value > high + slack + same:
+        if value < low - slack - same or value > high + slack + same or Reader._is_far(value, channel):
             notes.refuse(Reason.EXTRAPOLATION, at)
         elif value < low - same or value > high + same:
             notes.warn(Reason.EXTRAPOLATION, at)
+
+    @staticmethod
+    def _is_far(value: float, channel: Channel) -> bool:
+        """Whether a value is beyond the margin on a modelling scale that is not the unit's own.
+
+        A tenth of the least value of training is no further from it in the unit than a little noise is, and far off on
+        a logarithm.
+        """
+        if channel.head.transform == "identity" or channel.trained is None:
+            return False
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low, high, told = channel.head.forward(np.array([*channel.trained, value])).tolist()
+        slack = MARGIN * (high - low)
+        if not math.isfinite(slack):
+            return False
+        return not low - slack - SAME <= told <= high + slack + SAME

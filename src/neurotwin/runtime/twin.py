@@ -15,9 +15,9 @@ from neurotwin.events import Doses, Observations, Queries
 from neurotwin.runtime.answer import build_answer, differences
 from neurotwin.runtime.asked import Asked, forecast_of
 from neurotwin.runtime.documents import PatientDocument, PlanDocument, parse_document
-from neurotwin.runtime.history import check_settings
 from neurotwin.runtime.lanes import ROW_COST, spread
 from neurotwin.runtime.past import Past
+from neurotwin.runtime.planned import judge, read_plan
 from neurotwin.runtime.predictor import Predictor
 from neurotwin.runtime.reading import SAME, Notes, scale_time
 from neurotwin.runtime.reasons import Reason
@@ -79,15 +79,20 @@ class Twin:
         self.notes = self.notes.merged(notes)
         return notes
 
-    def forecast(self, plan: Plan) -> dict[str, Any]:
-        """The answer for one plan. Raises DocumentError when the plan cannot be read."""
+    def forecast(self, plan: Plan, policy: Any = None) -> dict[str, Any]:
+        """The answer for one plan; with a ``policy`` of alerts, degraded where a channel is stuck or stale now.
+
+        Raises DocumentError when the plan or the policy cannot be read.
+        """
         item = self.ask([parse_document(PlanDocument, plan, "plan")])[0]
+        self._warn(policy, [item])
         return self.answer(item)
 
-    def compare(self, plans: Sequence[Plan]) -> dict[str, Any]:
+    def compare(self, plans: Sequence[Plan], policy: Any = None) -> dict[str, Any]:
         """The answers for several plans and the paired differences between them, all in one batch.
 
-        Raises DocumentError when a plan cannot be read, there are fewer than two, or two share a name.
+        Raises DocumentError when a plan cannot be read, there are fewer than two, or two share a name; or as
+        `forecast` does for a ``policy``.
         """
         parsed = [parse_document(PlanDocument, plan, f"plan {number}") for number, plan in enumerate(plans)]
         if len(parsed) < 2 or len({plan.name for plan in parsed}) < len(parsed):
@@ -95,6 +100,7 @@ class Twin:
                 f"{len(parsed)} plans", where="compare", expected="two or more plans with names of their own"
             )
         items = self.ask(parsed)
+        self._warn(policy, items)
         spoken = [item for item in items if item.forecast is not None]
         identified = self.predictor.n_draws > 1
         return {
@@ -118,6 +124,19 @@ class Twin:
         from neurotwin.runtime.risk import tell_risk
 
         return tell_risk(self, event, horizon, plan)
+
+    def alerts(self, policy: Any = None) -> dict[str, Any]:
+        """What in the record the twin did not expect: each visit is set beside the forecast made at the one before.
+
+        Args:
+            policy: an `AlertPolicyDocument`, or what one is parsed from; by default nothing is called stale.
+
+        Raises:
+            DocumentError: it cannot be read, or names a channel or a unit that the bundle does not know.
+        """
+        from neurotwin.runtime.alerts import tell_alerts
+
+        return tell_alerts(self, policy)
 
     def explain(self, plan: Plan, target: Any) -> dict[str, Any]:
         """How far a channel's forecast moves when one input of the record or the plan is moved, or left out.
@@ -168,9 +187,9 @@ class Twin:
 
     def ask(self, plans: Sequence[PlanDocument]) -> list[Asked]:
         """Plans with their forecasts (None where the model must not speak), from one run of the graph."""
-        items = [self._read_plan(plan) for plan in plans]
+        items = [read_plan(self, plan) for plan in plans]
         for item in items:
-            self._judge(item)
+            judge(self, item)
         self.solve([item for item in items if not item.notes.refused])
         return items
 
@@ -184,24 +203,33 @@ class Twin:
             "ongoing": item.plan.ongoing,
             "running": item.running,
         }
-        seen = past.observations.time
-        support = {
-            "ood_score": past.support if math.isfinite(past.support) else None,
-            "ood_threshold": signature.threshold,
-            "n_obs": len(seen),
-            "last_obs_age": float(begin - seen.max()) if len(seen) else None,
-        }
         return build_answer(
             self.predictor,
             item.notes,
             plan=plan,
-            support=support,
+            support=self.support(),
             start=begin,
             after=item.after,
             forecast=item.forecast,
             checks=item.checks,
-            used=len(seen) + len(past.doses) + item.n_planned,
+            used=len(past.observations) + len(past.doses) + item.n_planned,
         )
+
+    def support(self) -> dict[str, Any]:
+        """How far the patient's state is from those of training, and what it rests on."""
+        past, seen = self.past, self.past.observations.time
+        return {
+            "ood_score": past.support if math.isfinite(past.support) else None,
+            "ood_threshold": self.predictor.signature.threshold,
+            "n_obs": len(seen),
+            "last_obs_age": float(self.begin - seen.max()) if len(seen) else None,
+        }
+
+    def _warn(self, policy: Any, items: Sequence[Asked]) -> None:
+        if policy is not None:
+            from neurotwin.runtime.alerts import warn_signals
+
+            warn_signals(self, policy, [item.notes for item in items])
 
     def _set_now(self, document: PatientDocument, factor: float, last: float) -> None:
         if document.now is not None:
@@ -213,48 +241,6 @@ class Twin:
         told = [(item.plan.name, item.forecast.draws, item.after) for item in items if item.forecast is not None]
         known = [(name, draws, after) for name, draws, after in told if draws is not None and after is not None]
         return differences(self.predictor, known, self.begin)
-
-    def _read_plan(self, plan: PlanDocument) -> Asked:
-        reader, begin, past, notes = self.predictor.reader, self.begin, self.past, Notes()
-        factor = reader.time_factor(plan.time_unit, "plan", notes)
-        if math.isnan(factor):
-            return Asked(plan, self.notes.merged(notes))
-        planned = reader.doses_of(plan.treatments, factor, "plan.", notes, planned=True)
-        held = past.running
-        going_on = held.treatment[(held.end > begin) & (held.time <= begin)].tolist()
-        names = sorted({self.predictor.signature.treatments[index].name for index in going_on})
-        if plan.ongoing == "stop":
-            held = replace(held, end=np.minimum(held.end, begin))
-            held = held.take(held.end > np.maximum(held.time, past.clock))
-        doses = Doses.concatenate(held, replace(planned, time=planned.time + begin, end=planned.end + begin))
-        check_settings(doses, self.predictor.signature, "plan.", notes)
-        after = np.array([scale_time(time, factor) for time in plan.query.times()])
-        return Asked(plan, self.notes.merged(notes), doses, after, len(planned), names)
-
-    def _judge(self, item: Asked) -> None:
-        """Reasons to stay silent that are known before the graph runs."""
-        notes, past, signature = item.notes, self.past, self.predictor.signature
-        if past.state is None and not notes.refused:
-            notes.refuse(Reason.MISSING_REQUIRED, "patient")
-        unread = sum(place.startswith("observations.") for places in notes.refused.values() for place in places)
-        if past.state is not None and past.n_visits + unread < signature.min_visits:
-            notes.refuse(Reason.TOO_FEW_OBSERVATIONS, f"patient: {past.n_visits} visits, {signature.min_visits} needed")
-        if self.begin < past.clock:
-            notes.refuse(Reason.FUTURE_DATED, "patient: an event after now")
-        if past.state is not None and not past.support <= signature.threshold:
-            notes.refuse(Reason.OOD, "patient")
-        if item.after is not None:
-            self._judge_times(item.after, notes)
-
-    def _judge_times(self, after: Array, notes: Notes) -> None:
-        if not len(after) or after.min() < 0 or after.max() <= 0:
-            notes.refuse(Reason.MISSING_REQUIRED, "plan.query: no time after the plan's start")
-            return
-        signature, limit = self.predictor.signature, float(self.predictor.calibration.horizons[-1])
-        waited, ahead = self.begin - self.past.clock, float(after.max())
-        if waited + ahead > signature.horizon * (1 + SAME) or ahead > limit:
-            reach = max(min(signature.horizon - waited, limit), 0.0)
-            notes.refuse(Reason.HORIZON_TOO_LONG, f"plan.query: answered up to {reach:g} {signature.time_unit}")
 
     def solve(self, items: Sequence[Asked]) -> None:
         """Run the graph once for all plans."""

@@ -91,6 +91,12 @@ class Store:
             self._keep(row, twin)
         return Loaded(twin, row.version)
 
+    def version(self, patient: str) -> int:
+        """The patient's present version: it moves with each change of the record. Raises UnknownPatientError."""
+        with self._database.reading() as connection:
+            version: int = records.need_patient(connection, patient).version
+            return version
+
     def twin(self, patient: str, predictor: Predictor) -> Twin:
         """The twin of `load`. Raises UnknownPatientError."""
         return self.load(patient, predictor).twin

@@ -1,0 +1,113 @@
+"""What all requests of a worker share: models, store, audit log, and the threads that compute answers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from neurotwin.errors import ConfigError
+from neurotwin.runtime import Predictor
+from neurotwin.runtime.deadline import time_limit
+from neurotwin.service.audit import Audit
+from neurotwin.service.faults import Busy, NotFound, NotOffered
+from neurotwin.service.settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from neurotwin.store import Store
+
+Result = TypeVar("Result")
+
+
+class Door:
+    """Models never change after start. Safe to share between requests of one event loop.
+
+    Attributes:
+        models: predictors by the name in their manifest, golden cases answered.
+        ready: whether requests are taken; False while the service drains.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.models = _load(settings.bundles)
+        self.audit = Audit(settings.audit) if settings.audit else None
+        self.store = _open(settings.store) if settings.store else None
+        self.ready = True
+        self.began = time.time()
+        self.waiting = self.streams = 0
+        self._pool = ThreadPoolExecutor(settings.limits.threads, thread_name_prefix="answer")
+
+    @classmethod
+    def of(cls, connection: HTTPConnection) -> Door:
+        """The door of a request's application."""
+        found: Door = connection.app.state.door
+        return found
+
+    def model(self, name: str, version: str = "") -> Predictor:
+        """A predictor by name. Raises NotFound."""
+        predictor = self.models.get(name)
+        if predictor is None or version not in ("", predictor.bundle.version):
+            raise NotFound("no such model", where="path: model", expected=", ".join(self.models))
+        return predictor
+
+    def chosen(self, name: str | None) -> Predictor:
+        """The model that a query names, or the only one. Raises NotFound."""
+        if name is None and len(self.models) > 1:
+            raise NotFound("no model is named", where="query: model", expected=", ".join(self.models))
+        return self.model(next(iter(self.models)) if name is None else name)
+
+    def need_store(self) -> Store:
+        """The twin store. Raises NotOffered where the service was started without one."""
+        if self.store is None:
+            raise NotOffered("no twin store", where="service", remedy="start it with: neurotwin serve --store URL")
+        return self.store
+
+    async def compute(self, work: Callable[[], Result], *, seconds: float | None = None) -> Result:
+        """Run ``work`` in a thread, under a deadline that graphs in it keep.
+
+        Raises Busy when too many wait already, and DeadlineError when the time is up.
+        """
+        limits = self.settings.limits
+        if not self.ready or self.waiting >= limits.waiting + limits.threads:
+            raise Busy("too many requests at once", where="service", remedy="come again in a second")
+        self.waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, _limited, work, seconds or limits.compute
+            )
+        finally:
+            self.waiting -= 1
+
+    def close(self) -> None:
+        """End the threads and give the store back."""
+        self.ready = False
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self.store is not None:
+            self.store.close()
+
+
+def _limited(work: Callable[[], Result], seconds: float) -> Result:
+    with time_limit(seconds):
+        return work()
+
+
+def _load(bundles: tuple[str, ...]) -> Mapping[str, Predictor]:
+    models: dict[str, Predictor] = {}
+    for folder in bundles:
+        predictor = Predictor.load(folder)
+        if predictor.bundle.name in models:
+            raise ConfigError(
+                f"two bundles are named {predictor.bundle.name}", where="serve", expected="one bundle for each name"
+            )
+        models[predictor.bundle.name] = predictor
+    return models
+
+
+def _open(url: str) -> Store:
+    from neurotwin.store import Store
+
+    return Store.open(url)

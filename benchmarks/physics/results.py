@@ -23,11 +23,9 @@ CAUSES = {
     "circulation: error, median": "cardiac output, in which the beats alone leave a third of this (`limits.py`)",
     "circulation: error, 95th": "cardiac output. The surrogate does not know the beats, which alone leave most of what "
     "the goal allows (`limits.py`); the figure has the rest where events begin or end shortly before a visit",
-    "seizure": "each stage of whole courses lessened it, and a fifth was not tried; in the figure what is wrong of one "
-    "seizure adds to the next",
-    "sepsis": "patients between recovery and lasting inflammation, where damage drifts for days. Fates foretold rose with "
-    "the surrogate's own unit of time (93 to 98 %) and with each stage (98.0 to 98.2 % with the last); few of the wrong "
-    "ones are within 2 % of another fate: the surrogate limits, not the border",
+    "sepsis": "patients between recovery and lasting inflammation, where damage drifts for days. Fates foretold rose "
+    "with the surrogate's own unit of time (93 to 98 %) and with the last stage (98.0 to 98.2 %); few of the wrong ones "
+    "are within 2 % of another fate: the surrogate limits, not the border",
 }
 """Why a goal is missed, by the beginning of its name."""
 

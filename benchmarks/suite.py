@@ -61,5 +61,5 @@ BENCHMARKS = (
         unquick="it is a whole road from cohort to forecast",
     ),
 )
-ACCURACY = ("ablations", "cancer", "events", "physics", "real", "recovery")
+ACCURACY = ("ablations", "alerts", "cancer", "counterfactual", "events", "failsafe", "physics", "real", "recovery")
 """Folders whose goals are of accuracy alone: they are run by hand, as their pages say."""

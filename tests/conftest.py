@@ -129,10 +129,10 @@ def copy_of(tmp_path):
 @pytest.fixture(scope="session")
 def rehash():
     """Function: write a manifest that fits a folder's files as they are now, with other fields changed."""
-    from neurotwin.bundle import MANIFEST, manifest_files
+    from neurotwin.bundle import MANIFEST, manifest_files, sealed
 
     def write(folder: Path, **changes: object) -> None:
         manifest = json.loads((folder / MANIFEST).read_text())
-        (folder / MANIFEST).write_text(json.dumps({**manifest, "files": manifest_files(folder), **changes}))
+        (folder / MANIFEST).write_text(sealed({**manifest, "files": manifest_files(folder), **changes}))
 
     return write

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neurotwin.bundle import MANIFEST, OPERATORS, Bundle, strict_json
-from neurotwin.errors import ArtefactError, BundleError, InputError, IntegrityError
+from neurotwin.errors import ArtefactError, BundleError, InputError
 
 
 @pytest.fixture
@@ -42,18 +42,49 @@ def test_one_changed_byte_in_any_file_is_refused(folder):
     Bundle.load(folder)
 
 
-def test_random_bit_flips_are_all_refused(folder):
-    rng = np.random.default_rng(0)
-    paths = sorted(item for item in folder.rglob("*") if item.is_file() and item.name != MANIFEST)
-    weights = np.array([path.stat().st_size for path in paths], dtype=float)
-    for _ in range(300):
-        path = paths[rng.choice(len(paths), p=weights / weights.sum())]
-        content = path.read_bytes()
-        place, bit = int(rng.integers(len(content))), 1 << int(rng.integers(8))
-        path.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
-        with pytest.raises(IntegrityError):
+def spoil(folder, rng, change):
+    """Change a random file of a bundle, each as likely as it is large; it must be refused, and is mended."""
+    paths = sorted(item for item in folder.rglob("*") if item.is_file())
+    sizes = np.array([path.stat().st_size for path in paths], dtype=float)
+    path = paths[rng.choice(len(paths), p=sizes / sizes.sum())]
+    content = path.read_bytes()
+    path.write_bytes(change(content, int(rng.integers(len(content)))))
+    with pytest.raises(ArtefactError):
+        Bundle.load(folder)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.full)])
+def test_random_bit_flips_are_all_refused(folder, count):
+    rng = np.random.default_rng(count)
+    for _ in range(count):
+        bit = 1 << int(rng.integers(8))
+        spoil(folder, rng, lambda content, at, bit=bit: content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :])
+    Bundle.load(folder)
+
+
+@pytest.mark.parametrize("count", [50, pytest.param(1_000, marks=pytest.mark.full)])
+def test_files_cut_short_are_all_refused(folder, count):
+    rng = np.random.default_rng(count)
+    for _ in range(count):
+        spoil(folder, rng, lambda content, at: content[:at])
+    Bundle.load(folder)
+
+
+def test_each_bit_of_the_manifest_counts(folder):
+    raw = (folder / MANIFEST).read_bytes()
+    for at in range(0, len(raw), 3):
+        (folder / MANIFEST).write_bytes(raw[:at] + bytes([raw[at] ^ 1 << at % 8]) + raw[at + 1 :])
+        with pytest.raises(ArtefactError):
             Bundle.load(folder)
-        path.write_bytes(content)
+    (folder / MANIFEST).write_bytes(raw)
+    Bundle.load(folder)
+
+
+def test_a_manifest_without_its_seal(folder):
+    edit(folder, lambda manifest: manifest.pop("seal"))
+    with pytest.raises(BundleError, match="no seal"):
+        Bundle.load(folder)
 
 
 def test_extra_and_missing_files_are_refused(folder):

@@ -30,7 +30,8 @@ SCHEMA_VERSION = 1
 MANIFEST, SIGNATURE, CALIBRATION, GOLDEN = "manifest.json", "signature.json", "calibration.json", "golden.json"
 ASSIMILATE, FORECAST = "assimilate.onnx", "forecast.onnx"
 REQUIRED = (SIGNATURE, ASSIMILATE, FORECAST, CALIBRATION, GOLDEN, "MODEL_CARD.md", "LICENSE")
-FIELDS = ("schema_version", "name", "version", "files", "opset", "ir_version", "operators")
+FIELDS = ("schema_version", "name", "version", "files", "opset", "ir_version", "operators", "seal")
+UNSEALED = "0" * 64
 LARGEST_FILE, LARGEST_BUNDLE, MOST_FILES = 64 * 2**20, 256 * 2**20, 1000
 _NOT_A_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.\-]*"
@@ -90,12 +91,31 @@ class Bundle:
         raw = _read_file(path, MANIFEST)
         manifest = _parse(raw, MANIFEST)
         recorded = _check_manifest(manifest)
+        _check_seal(raw, manifest["seal"])
         _check_folder(path, set(recorded) | {MANIFEST})
         content = {name: _verified(path, name, entry) for name, entry in recorded.items()}
         documents = {name: _parse(content[name], name) for name in (SIGNATURE, CALIBRATION, GOLDEN)}
         graphs = {name: content[name] for name in (ASSIMILATE, FORECAST)}
         digest = hashlib.sha256(raw).hexdigest()
         return cls(manifest, documents[SIGNATURE], documents[CALIBRATION], documents[GOLDEN], graphs, digest, path)
+
+
+def sealed(manifest: Mapping[str, Any]) -> str:
+    """The text of manifest.json with its seal, by which a flipped bit is seen there too: all other hashes stand in it.
+
+    It guards against damage, not against people: who can write the manifest can seal it. Compare the bundle's sha256,
+    told elsewhere, for that.
+    """
+    told = {key: value for key, value in manifest.items() if key != "seal"}
+    text = json.dumps({**told, "seal": UNSEALED}, indent=1) + "\n"
+    return hashlib.sha256(text.encode()).hexdigest().join(text.rsplit(UNSEALED, 1))
+
+
+def _check_seal(raw: bytes, seal: Any) -> None:
+    """The seal is the sha256 of the file with zeros in its place."""
+    own = str(seal).encode()
+    if raw.count(own) != 1 or hashlib.sha256(raw.replace(own, UNSEALED.encode())).hexdigest() != seal:
+        raise IntegrityError("the manifest does not match its seal", where=MANIFEST, remedy="fetch the bundle again")
 
 
 def manifest_files(folder: Path) -> dict[str, dict[str, Any]]:

@@ -224,6 +224,8 @@ def export(
     """Export a run, or several as an ensemble, as a bundle of ONNX graphs; fails unless they answer as the model."""
     from neurotwin.verbs.export import export as run_export
 
+    if output is None and triton is None:
+        raise typer.BadParameter("Missing option --output, or --triton for a bundle")
     run_export(run, output, triton, member or [], timelines=timelines, history=history, plan=plan, variant=variant)
 
 

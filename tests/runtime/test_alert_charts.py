@@ -31,6 +31,14 @@ def test_scores_of_a_normal_are_standard_deviations():
     np.testing.assert_allclose(found.chance_within(mean + deviation, deviation), NORMAL.cdf(2) - 0.5, rtol=1e-9)
 
 
+def test_what_lies_beyond_a_limit_of_detection_is_recorded_as_the_limit():
+    found = normals([0.0, 5.0], [1.0, 1.0])
+    chance = found.chance_within(np.array([1.0, 1.0]), np.array([0.01, 0.01]), (1.0, 9.0))
+    assert chance[0] == pytest.approx(NORMAL.cdf(1.01), rel=1e-3) and chance[1] < 1e-3
+    high = found.chance_within(np.array([9.0, 4.0]), np.array([0.0, 5.0]), (1.0, 9.0))
+    assert high[0] < 1e-9 and high[1] == pytest.approx(1)
+
+
 def test_scores_are_those_of_the_modelling_scale():
     found = normals([0.0, 1.0], [0.3, 0.3], Head(transform="log"))
     np.testing.assert_allclose(found.scores(np.exp([0.6, 1.6])), 2.0)

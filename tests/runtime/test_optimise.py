@@ -54,6 +54,43 @@ def test_a_toxicity_that_cannot_be_kept_leaves_no_front(twin):
     toxic = {"channel": "tumour_volume", "above": 1, "unit": "cm3"}
     answer = twin.optimise(PLAN, GOAL, {"doses": [DOSES], "toxicity": [toxic]}, {**BUDGET, "evaluations": 40})
     assert answer["front"] == [] and answer["feasible"] == 0 < answer["evaluations"]
+    closest = answer["closest"][0]
+    assert closest["missed"] == [{"limit": "toxicity: tumour_volume", "by": pytest.approx(0.9), "unit": "1"}]
+    assert closest["plan"]["name"] == "closest 1" and twin.forecast(closest["plan"])["status"] == "ok"
+
+
+def test_the_closest_plans_tell_which_limits_stand_against_each_other(twin):
+    """No tumour stays below what it is now without radiation, and radiation is limited to next to nothing."""
+    toxic = {"channel": "tumour_volume", "above": 34, "unit": "cm3", "share": 0.0}
+    doses = {**DOSES, "lowest": 0.5, "total": 0.4}
+    answer = twin.optimise(PLAN, GOAL, {"doses": [doses], "toxicity": [toxic]}, {**BUDGET, "evaluations": 60})
+    json.dumps(answer, allow_nan=False)
+    assert answer["front"] == []
+    missed = {miss["limit"]: miss for miss in answer["closest"][0]["missed"]}
+    total = missed["total: radiotherapy"]
+    assert total["by"] == pytest.approx(answer["closest"][0]["total"] - 0.4, abs=1e-6) and total["unit"] == "Gy"
+    every = [one["missed"] for one in answer["closest"]]
+    assert all(every) and len({json.dumps(one["plan"]["treatments"]) for one in answer["closest"]}) == len(every)
+
+
+def test_a_risk_may_be_what_the_goal_stands_against(twin):
+    """The later volume against the chance of a large tumour on the way there."""
+    risk = {"channel": "tumour_volume", "above": 37, "unit": "cm3"}
+    goal = {"channel": "tumour_volume", "aim": "higher", "against_risk": risk}
+    free = {"treatment": "radiotherapy", "unit": "Gy"}
+    answer = twin.optimise(PLAN, goal, {"doses": [free]}, {"evaluations": 150, "points": 4})
+    json.dumps(answer, allow_nan=False)
+    front = answer["front"]
+    assert answer["goal"]["against_risk"] == {"channel": "tumour_volume", "above": 37} and len(front) >= 2
+    risks, values = [point["risk"] for point in front], [point["value"] for point in front]
+    assert risks == sorted(risks) and values == sorted(values) and risks[0] < risks[-1] <= 1
+    event = {"channel": "tumour_volume", "above": 37, "unit": "cm3"}
+    told = twin.risk(event, {"time_unit": "d", "every": 5, "until": 20}, front[-1]["plan"])["risk"]["probability"]
+    assert risks[-1] == pytest.approx(told, abs=1e-6)
+    with pytest.raises(DocumentError, match="against"):
+        twin.optimise(PLAN, {**goal, "against": "radiotherapy"}, {"doses": [free]})
+    with pytest.raises(DocumentError, match="against_risk"):
+        twin.optimise(PLAN, {**goal, "against_risk": {**risk, "channel": "canary"}}, {"doses": [free]})
 
 
 def test_it_is_silent_where_a_forecast_is(twin):

@@ -24,6 +24,7 @@ from neurotwin.bundle import (
     MANIFEST,
     SIGNATURE,
     manifest_files,
+    sealed,
 )
 from neurotwin.calibration import Calibration
 from neurotwin.cohort import Cohort
@@ -204,7 +205,7 @@ def _write(
             manifest, signature, dict(source.data), calibration.to_dict(), parity, source.metrics.get("measures", {})
         )
     )
-    _write_json(draft / MANIFEST, {**manifest, "files": manifest_files(draft)})
+    (draft / MANIFEST).write_text(sealed({**manifest, "files": manifest_files(draft)}), encoding="utf-8")
     return Exported(draft, parity, {file: (draft / file).stat().st_size for file in graphs})
 
 

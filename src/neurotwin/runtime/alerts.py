@@ -40,6 +40,7 @@ class Watch:
         level: of the interval.
         steps: column -> resolution of the records.
         longest: column -> longest time without a record.
+        trained: of each column, the range of training.
     """
 
     policy: AlertPolicyDocument
@@ -47,6 +48,7 @@ class Watch:
     level: float
     steps: dict[int, float]
     longest: dict[int, float]
+    trained: tuple[tuple[float, float] | None, ...]
 
     @classmethod
     def of(cls, reader: Reader, policy: Any, level: float) -> Watch:
@@ -74,7 +76,8 @@ class Watch:
                 raise DocumentError("a unit that the channel does not accept", where=f"{at}.unit")
             steps[column] = rule.step * accepted[0]
         since = -math.inf if told.since is None else scale_time(told.since, factor)
-        return cls(told, since, level if told.outside.level is None else told.outside.level, steps, longest)
+        trained = tuple(channel.trained for channel in reader.signature.variables)
+        return cls(told, since, level if told.outside.level is None else told.outside.level, steps, longest, trained)
 
 
 def tell_alerts(twin: Twin, policy: Any) -> dict[str, Any]:
@@ -213,7 +216,8 @@ def _stuck(watch: Watch, column: int, found: Retrospect, own: NDArray[np.int64],
     improbable enough.
 
     Each of a run's records but the first counts with the probability, under its own forecast, of a record no further
-    from the one before than the run's spread and half a step of the channel's resolution.
+    from the one before than the run's spread and half a step of the channel's resolution. The ends of the trained range
+    may be limits of detection, at which a channel stays without being stuck.
     """
     rule, value = watch.policy.stuck, found.observations.value[own]
     best = np.full((len(own), 3), np.nan)
@@ -221,14 +225,14 @@ def _stuck(watch: Watch, column: int, found: Retrospect, own: NDArray[np.int64],
         step = np.zeros(len(own))
     else:
         step = np.full(len(own), watch.steps[column]) if column in watch.steps else resolutions(value)
-    before = np.r_[value[:1], value[:-1]]
+    before, ends = np.r_[value[:1], value[:-1]], watch.trained[column]
     for length in range(int(rule.least), min(int(rule.most), len(own)) + 1):
         spread = spreads(value, length)
         at = np.flatnonzero(np.isfinite(spread) & np.isfinite(step))
         total = np.zeros(len(at))
         for back in range(length - 1):
             rows = at - back
-            chance = marginals.take(rows).chance_within(before[rows], spread[at] + step[at] / 2)
+            chance = marginals.take(rows).chance_within(before[rows], spread[at] + step[at] / 2, ends)
             total += np.where(found.checked[own[rows]], np.log(np.maximum(chance, 1e-300)), 0.0)
         less = at[(total < math.log(rule.probability)) & ~(total >= best[at, 0])]
         best[less] = np.stack([total, np.full(len(at), length), spread[at]], axis=1)[np.searchsorted(at, less)]

@@ -170,7 +170,7 @@ def differences(predictor: Predictor, plans: Sequence[tuple[str, Array, Array]],
             rounded_times(after_a, 10), rounded_times(after_b, 10), return_indices=True
         )
         gap = draws_b[right] - draws_a[left]
-        numbers = iter(rounded(np.moveaxis(np.quantile(gap, levels, axis=-1), 0, -1)))
+        numbers = iter(rounded(np.moveaxis(draw_quantiles(gap, levels), 0, -1)))
         for t, passed in zip(rounded_times(start + common), rounded_times(common), strict=True):
             for variable in predictor.signature.variables:
                 median, low, high = next(numbers), next(numbers), next(numbers)
@@ -195,6 +195,16 @@ def differences(predictor: Predictor, plans: Sequence[tuple[str, Array, Array]],
                     }
                 )
     return rows
+
+
+def draw_quantiles(draws: Array, levels: Sequence[float]) -> Array:
+    """``[level, ...]`` quantiles of the last axis by which one more draw would be below as often as they say.
+
+    Position ``level * (n + 1)`` among ``n`` sorted draws (Weibull 1939; definition 6 of Hyndman and Fan 1996, Am Stat
+    50:361), or the outermost draw. Interpolated between the outermost ones instead, the 90 % interval of 16 draws would
+    hold 79 % of others.
+    """
+    return np.asarray(np.quantile(draws, levels, axis=-1, method="weibull"))
 
 
 def rounded(values: Array, digits: int = 7) -> list[float]:

@@ -176,6 +176,8 @@ def _label(item: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _finite(value: Any) -> float:
+    if isinstance(value, bool | str):
+        raise ValueError("not a number")
     number = float(value)
     if not math.isfinite(number):
         raise ValueError("not finite")

@@ -8,16 +8,35 @@ MOST_LIMITS, MOST_EVALUATIONS, MOST_SECONDS, MOST_POINTS = 50, 20_000, 600, 20
 
 
 @dataclass(frozen=True)
+class RiskObjective:
+    """A threshold: the share of the joint draws that are beyond it, at any time of the plan's query, is kept small."""
+
+    channel: str = has(Text())
+    unit: str | None = has(Text(), default=None)
+    above: float | None = has(Number(), default=None)
+    below: float | None = has(Number(), default=None)
+
+    def __post_init__(self) -> None:
+        if (self.above is None) == (self.below is None):
+            raise Fault("not one threshold", "exactly one of above, below")
+
+
+@dataclass(frozen=True)
 class GoalDocument:
-    """A channel that is to be ``lower`` or ``higher``, against the total dose of a treatment.
+    """A channel that is to be ``lower`` or ``higher``, against the total dose of a treatment, or against a risk.
 
     ``when``: at the ``end`` of the plan's query, or its ``mean``, ``highest`` or ``lowest`` over the query's times.
     """
 
     channel: str = has(Text())
-    against: str = has(Text())
+    against: str | None = has(Text(), default=None)
+    against_risk: RiskObjective | None = has(Record(RiskObjective), default=None)
     aim: str = has(Text(("lower", "higher")), default="lower")
     when: str = has(Text(("end", "mean", "highest", "lowest")), default="end")
+
+    def __post_init__(self) -> None:
+        if (self.against is None) == (self.against_risk is None):
+            raise Fault("not one thing that the goal stands against", "exactly one of against, against_risk")
 
 
 @dataclass(frozen=True)

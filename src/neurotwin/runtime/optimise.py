@@ -46,7 +46,10 @@ class Limit:
 
 @dataclass
 class Tried:
-    """A plan that was tried; ``violation`` is 0 where every limit is kept."""
+    """A plan that was tried; ``violation`` is 0 where every limit is kept, ``missed`` names those that are not.
+
+    ``total`` is what the goal stands against: a total dose, or a risk.
+    """
 
     item: Asked
     total: float
@@ -54,17 +57,47 @@ class Tried:
     value: float
     draws: Array
     binding: list[str] = field(default_factory=list)
+    missed: list[dict[str, Any]] = field(default_factory=list)
     point: Array = field(default_factory=lambda: np.zeros(0))
+
+    def miss(self, limit: str, by: float, unit: str, share: float) -> None:
+        """A limit is missed ``by`` so much, which is a ``share`` of it."""
+        self.violation += share
+        self.missed.append({"limit": limit, "by": by, "unit": unit})
+
+
+@dataclass(frozen=True)
+class Toxic:
+    """A threshold in the bundle's unit, ``sign`` 1 above and -1 below, and the share of draws that may be beyond."""
+
+    name: str
+    column: int
+    sign: float
+    threshold: float
+    share: float = 0.0
+
+    def risk(self, draws: Array) -> float:
+        """Share of the joint draws ``[query, obs, draw]`` that are beyond at any time."""
+        return float((self.sign * (draws[:, self.column] - self.threshold) > 0).any(axis=0).mean())
 
 
 class Search:
     """Plans around a template, judged many at a time."""
 
-    def __init__(self, twin: Twin, template: Asked, goal: GoalDocument, limits: list[Limit], toxic: list[Any]) -> None:
+    def __init__(
+        self,
+        twin: Twin,
+        template: Asked,
+        goal: GoalDocument,
+        limits: list[Limit],
+        toxic: list[Toxic],
+        risk: Toxic | None,
+    ) -> None:
         self.twin, self.template, self.goal, self.limits, self.toxic = twin, template, goal, limits, toxic
+        self.risk, self.time_unit = risk, twin.predictor.signature.time_unit
         self.column = column_of(twin.predictor.reader, goal.channel, "goal: channel")
         self.sign = 1.0 if goal.aim == "lower" else -1.0
-        self.against = next(limit for limit in limits if limit.name == goal.against)
+        self.against = next((limit for limit in limits if limit.name == goal.against), None)
         self.tried: list[Tried] = []
         low, high = [], []
         doses, begin = template.doses, twin.begin
@@ -107,21 +140,27 @@ class Search:
         return item
 
     def _judged(self, item: Asked) -> Tried:
-        total = self.total(item, self.against)
         silence(item, self.column, self.goal.channel)
         draws = None if item.forecast is None else item.forecast.draws
         if draws is None or Reason.EXTRAPOLATION in item.notes.warned or np.isnan(draws).any():
-            return Tried(item, total, REFUSED, np.nan, np.zeros(0))
+            return Tried(item, self._second(item, None), REFUSED, np.nan, np.zeros(0))
         course = STATISTICS[self.goal.when](draws[:, self.column])
-        tried = Tried(item, total, 0.0, float(np.median(course)), course)
+        tried = Tried(item, self._second(item, draws), 0.0, float(np.median(course)), course)
         for limit in self.limits:
             self._keep(tried, limit)
-        for column, sign, threshold, share, name in self.toxic:
-            over = float((sign * (draws[:, column] - threshold) > 0).any(axis=0).mean())
-            tried.violation += max(over - share, 0.0)
-            if over + 1 / draws.shape[-1] > share:  # one more draw would be too many
-                tried.binding.append(f"toxicity: {name}")
+        for one in self.toxic:
+            over = one.risk(draws)
+            if over > one.share:
+                tried.miss(f"toxicity: {one.name}", over - one.share, "1", over - one.share)
+            if over + 1 / draws.shape[-1] > one.share:  # one more draw would be too many
+                tried.binding.append(f"toxicity: {one.name}")
         return tried
+
+    def _second(self, item: Asked, draws: Array | None) -> float:
+        """What the goal stands against: a total dose, or a risk, 1 where it is not known."""
+        if self.against is not None:
+            return self.total(item, self.against)
+        return 1.0 if draws is None or self.risk is None else self.risk.risk(draws)
 
     def _keep(self, tried: Tried, limit: Limit) -> None:
         doses, near = tried.item.doses, NEAR * (limit.highest - limit.lowest)
@@ -131,12 +170,15 @@ class Search:
                 tried.binding.append(f"{name}: {limit.name}")
         if limit.total is not None:
             total = self.total(tried.item, limit)
-            tried.violation += max(total / limit.total - 1 - SAME, 0.0)
+            if total > limit.total * (1 + SAME):
+                unit = limit.unit if doses.is_bolus[limit.rows].all() else f"{limit.unit}.{self.time_unit}"
+                tried.miss(f"total: {limit.name}", total - limit.total, unit, total / limit.total - 1)
             if total >= limit.total * (1 - NEAR):
                 tried.binding.append(f"total: {limit.name}")
         if limit.gap and len(when) > 1:
             least = float(np.diff(when).min())
-            tried.violation += max(1 - least / limit.gap - SAME, 0.0)
+            if least < limit.gap * (1 - SAME):
+                tried.miss(f"gap: {limit.name}", limit.gap - least, self.time_unit, 1 - least / limit.gap)
             if least <= limit.gap * (1 + NEAR):
                 tried.binding.append(f"gap: {limit.name}")
 
@@ -154,8 +196,9 @@ def search(scipy_optimize: Any, found: Search, budget: BudgetDocument) -> str:
     Storn and Price 1997, J Glob Optim 11:341, as scipy has it.
     """
     stop, n, size = time.monotonic() + budget.seconds, int(budget.points), len(found.low)
-    low, high = (found.judge(np.full((1, size), end))[0].total for end in (0.0, 1.0))
-    if found.against.total is not None:
+    ends = [found.judge(np.full((1, size), end))[0].total for end in (0.0, 1.0)]
+    low, high = (0.0, 1.0) if found.risk is not None else ends
+    if found.against is not None and found.against.total is not None:
         high = min(high, found.against.total)
     each = (int(budget.evaluations) - len(found.tried)) // n
     popsize = max(5, min(24, each // 5)) / size

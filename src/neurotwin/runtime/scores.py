@@ -16,6 +16,8 @@ from neurotwin.heads import Head
 
 Array = NDArray[np.float64]
 NORMAL = NormalDist()
+SAME = 1e-9
+"""Relative difference up to which a value is at a limit."""
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
@@ -51,12 +53,18 @@ class Marginals:
         share = np.clip((low + high) / 2, 1e-300, 1 - 1e-16)
         return np.array([one if math.isnan(one) else NORMAL.inv_cdf(one) for one in share.tolist()])
 
-    def chance_within(self, value: Array, half: Array) -> Array:
-        """``[record]`` probability of a record no further than ``half`` from ``value``."""
+    def chance_within(self, value: Array, half: Array, ends: tuple[float, float] | None = None) -> Array:
+        """``[record]`` probability of a record no further than ``half`` from ``value``.
+
+        ``ends``: limits of detection. What lies beyond one of them may have been recorded as the limit itself.
+        """
         if self.head.is_exact:
             low, high = self._modelled(value - half), self._modelled(value + half)
         else:
             low, high = self.head.cell(value - half)[0], self.head.cell(value + half)[1]
+        if ends is not None:
+            low = np.where(value - half <= ends[0] + SAME * abs(ends[0]), -np.inf, low)
+            high = np.where(value + half >= ends[1] - SAME * abs(ends[1]), np.inf, high)
         return np.maximum(self._chance(high) - self._chance(low), 0.0)
 
     def interval(self, level: float) -> tuple[Array, Array]:

@@ -154,7 +154,7 @@ class Twin:
         return tell_sensitivity(self, plan, target)
 
     def optimise(self, plan: Plan, goal: Any, constraints: Any, budget: Any = None) -> dict[str, Any]:
-        """The front of a goal against a total dose, over plans like ``plan`` that keep the constraints.
+        """The front of a goal against a total dose or a risk, over plans like ``plan`` that keep the constraints.
 
         Raises DocumentError for what cannot be read or kept, ExtraMissingError without the extra ``optimise``.
         """

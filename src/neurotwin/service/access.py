@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from neurotwin.service.faults import shaped
 from neurotwin.service.settings import Settings, is_loopback
 
 COOKIE = "neurotwin_session"
@@ -41,11 +42,11 @@ class Access:
             await self.app(scope, receive, send)
             return
         status, code, what = fault
-        body = {"error": f"{code} {what}"} if scope["path"].startswith("/v2") else {"error": _error(code, what)}
+        body, media = shaped(scope["path"], status, "", code, what)
         challenge = [(b"www-authenticate", b'Bearer realm="neurotwin"')] if status == 401 else []
         if status == 401 and "text/html" in headers.get(b"accept", "") and scope["method"] == "GET":
             status, challenge = 303, [(b"location", b"/login")]
-        kind = [(b"content-type", b"application/json"), *challenge]
+        kind = [(b"content-type", media.encode()), *challenge]
         await send({"type": "http.response.start", "status": status, "headers": kind})
         await send({"type": "http.response.body", "body": json.dumps(body).encode()})
 
@@ -87,7 +88,3 @@ def _host(header: str) -> str:
         return urlsplit(f"//{header}").hostname or ""
     except ValueError:
         return ""
-
-
-def _error(code: str, what: str) -> dict[str, str]:
-    return {"code": code, "message": what}

@@ -18,11 +18,22 @@ from neurotwin.service import faults, health, live, native, pages, twins
 from neurotwin.service.access import Access
 from neurotwin.service.door import Door
 from neurotwin.service.limits import WholeRequests
+from neurotwin.service.protocols import cds_hooks, fhir, open_inference
+from neurotwin.service.protocols.codes import read_codes
 from neurotwin.service.settings import Settings
 from neurotwin.service.telemetry import Metrics, Telemetry
 
 ENVIRONMENT = "NEUROTWIN_SERVE"
-ROUTERS = (health.router, native.router, twins.router, live.router)
+ROUTERS = (
+    health.router,
+    native.router,
+    twins.router,
+    live.router,
+    open_inference.router,
+    fhir.router,
+    cds_hooks.router,
+    pages.router,
+)
 ABOUT = (
     "Forecasts of patients' twins, with intervals, reasons to stay silent, comparisons and searches. "
     "Research software, not a medical device."
@@ -55,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_url="/openapi.json",
     )
     app.state.door, app.state.metrics = door, metrics
+    app.state.codes = read_codes(settings.fhir_map, door.models)
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(NeurotwinError, faults.on_neurotwin)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -18,10 +17,9 @@ class TimedConnections(H11Protocol):
     under way. Body and answer have deadlines of their own in the application.
     """
 
-    limits = Limits()
-
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        self.limits: Limits = self.config.loaded_app.state.door.settings.limits
         self._wait: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -50,9 +48,3 @@ class TimedConnections(H11Protocol):
         if self._wait is not None:
             self._wait.cancel()
             self._wait = None
-
-
-@functools.cache
-def with_limits(limits: Limits) -> type[TimedConnections]:
-    """The protocol with these limits."""
-    return type("TimedConnections", (TimedConnections,), {"limits": limits})

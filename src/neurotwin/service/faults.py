@@ -80,7 +80,18 @@ STATUSES: tuple[tuple[type[NeurotwinError], int], ...] = (
     (InputError, 422),
 )
 
-ISSUES = {400: "structure", 404: "not-found", 405: "not-supported", 409: "conflict", 422: "invalid", 503: "throttled"}
+ISSUES = {
+    400: "structure",
+    401: "login",
+    403: "forbidden",
+    404: "not-found",
+    405: "not-supported",
+    408: "timeout",
+    409: "conflict",
+    413: "too-long",
+    422: "invalid",
+    503: "throttled",
+}
 """FHIR's kinds of issue, by status."""
 
 
@@ -105,20 +116,25 @@ def answer(
 ) -> Response:
     """An error in the shape of the path's protocol."""
     identity = request.scope.get("neurotwin.request_id", "")
-    content: dict[str, Any]
-    media = "application/json"
-    if request.url.path.startswith("/v2"):
-        content = {"error": f"{code} {what}" + (f" at {where}" if where else "")}
-    elif request.url.path.startswith("/fhir/"):
-        more = "; ".join(part for part in (where, expected, remedy, f"request {identity}") if part)
-        issue = {"severity": "error", "code": ISSUES.get(status, "processing"), "diagnostics": more}
-        content = {"resourceType": "OperationOutcome", "issue": [issue | {"details": {"text": f"{code} {what}"}}]}
-        media = "application/fhir+json"
-    else:
-        parts = {"code": code, "message": what, "where": where, "expected": expected, "remedy": remedy}
-        content = {"error": {key: part for key, part in parts.items() if part}, "request_id": identity}
+    content, media = shaped(request.url.path, status, identity, code, what, where, expected, remedy)
     headers = {"retry-after": "1"} if status == 503 else {}
     return Response(json.dumps(content), status, headers, media)
+
+
+def shaped(
+    path: str, status: int, identity: str, code: str, what: str, where: str = "", expected: str = "", remedy: str = ""
+) -> tuple[dict[str, Any], str]:
+    """An error's content and media type, by the protocol of a path."""
+    if path.startswith("/v2"):
+        return {"error": f"{code} {what}" + (f" at {where}" if where else "")}, "application/json"
+    if path.startswith("/fhir/"):
+        more = "; ".join(part for part in (where, expected, remedy, f"request {identity}" if identity else "") if part)
+        issue = {"severity": "error", "code": ISSUES.get(status, "processing"), "details": {"text": f"{code} {what}"}}
+        issue |= {"diagnostics": more} if more else {}
+        return {"resourceType": "OperationOutcome", "issue": [issue]}, "application/fhir+json"
+    parts = {"code": code, "message": what, "where": where, "expected": expected, "remedy": remedy}
+    content: dict[str, Any] = {"error": {key: part for key, part in parts.items() if part}}
+    return content | ({"request_id": identity} if identity else {}), "application/json"
 
 
 async def on_neurotwin(request: Request, error: Exception) -> Response:

@@ -7,6 +7,7 @@ import json
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from neurotwin.service.faults import shaped
 from neurotwin.service.settings import Limits
 
 NO_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -91,9 +92,8 @@ def _with_headers(send: Send) -> Send:
 
 
 async def _refuse(scope: Scope, send: Send, status: int, code: str, what: str) -> None:
-    v2 = scope["path"].startswith("/v2")
-    body = {"error": f"{code} {what}" if v2 else {"code": code, "message": what}}
+    body, media = shaped(scope["path"], status, "", code, what)
     # What was not read stays in the connection: it is of no further use.
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    headers = [(b"content-type", media.encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(body).encode()})

@@ -66,6 +66,7 @@ def test_every_question(client):
     event, horizon = {"channel": "volume", "above": 30, "unit": "cm3"}, {"time_unit": "d", "every": 10, "until": 60}
     assert 0 <= client.risk("fake", fake_patient(), event, horizon)["risk"]["probability"] <= 1
     assert client.explain("fake", fake_patient(), plans[0], {"channel": "volume"})["sensitivity"]
+    assert client.alerts_of("fake", fake_patient(), {})["alerts"] in ([], None)
     limits = {"doses": [{"treatment": "chemo", "unit": "mg", "lowest": 1, "highest": 9}]}
     goal, budget = {"channel": "volume", "against": "chemo"}, {"evaluations": 20, "seconds": 2, "points": 2}
     assert client.optimise("fake", fake_patient(), plans[0], goal, limits, budget)["status"] == "ok"

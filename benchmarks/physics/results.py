@@ -24,8 +24,8 @@ CAUSES = {
     "circulation: error, 95th": "cardiac output. The surrogate does not know the beats, which alone leave most of what "
     "the goal allows (`limits.py`); the figure has the rest where events begin or end shortly before a visit",
     "sepsis": "patients between recovery and lasting inflammation, where damage drifts for days. Fates foretold rose "
-    "with the surrogate's own unit of time (93 to 98 %) and with the last stage (98.0 to 98.2 %); few of the wrong ones "
-    "are within 2 % of another fate: the surrogate limits, not the border",
+    "with the surrogate's own unit of time (93 to 98 %) and with the last stage (98.0 to 98.2 %); few of the wrong "
+    "ones are within 2 % of another fate: the surrogate limits, not the border",
 }
 """Why a goal is missed, by the beginning of its name."""
 

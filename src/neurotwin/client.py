@@ -107,6 +107,10 @@ class Client:
         """Ask a stored twin; the answer is kept unless ``keep`` is false."""
         return self._call("POST", f"/v1/twins/{_word(id)}/forecast", {"plan": plan, "keep": keep}, model=model)
 
+    def alerts_of(self, model: str, patient: Document | str, policy: Document | None = None) -> dict[str, Any]:
+        """What is odd in a record, by a policy."""
+        return self._ask(model, "alerts", patient=patient, policy=policy)
+
     def alerts(self, id: str, *, model: str = "") -> dict[str, Any]:
         """What a stored twin finds odd."""
         return self._call("GET", f"/v1/twins/{_word(id)}/alerts", model=model)

@@ -66,7 +66,7 @@ def test_no_field_with_an_odd_value_is_a_fault_of_the_service(client, odd):
     assert again | {"request_id": ""} == good | {"request_id": ""}
 
 
-@pytest.mark.parametrize("verb", ["compare", "risk", "explain", "optimise"])
+@pytest.mark.parametrize("verb", ["compare", "alerts", "risk", "explain", "optimise"])
 def test_no_field_of_another_question_that_is_missing_or_null_is_a_fault(client, verb):
     asked = body(f"{verb.capitalize()}Question")
     for path in places(asked):

@@ -11,6 +11,7 @@ from neurotwin.runtime import Predictor, Twin
 ROUTES = {
     "predict": "PredictQuestion",
     "compare": "CompareQuestion",
+    "alerts": "AlertsQuestion",
     "risk": "RiskQuestion",
     "explain": "ExplainQuestion",
     "optimise": "OptimiseQuestion",
@@ -116,3 +117,13 @@ def test_health_tells_liveness_apart_from_readiness(client):
     finally:
         client.app.state.door.ready = True
     assert client.get("/readyz").status_code == 200
+
+
+def test_a_policy_warns_of_a_stale_signal(client):
+    policy = {"time_unit": "d", "stale": [{"channel": "tumour_volume", "longest": 14}]}
+    asked = body("PredictQuestion") | {"policy": policy}
+    asked["patient"]["now"] = 39.0
+    answer = client.post("/v1/twins/lung_tumour/predict", json=asked).json()
+    assert (answer["status"], answer["reasons"]) == ("degraded", ["stale_input"])
+    found = client.post("/v1/twins/lung_tumour/alerts", json={**body("AlertsQuestion"), "policy": policy}).json()
+    assert (found["status"], found["alerts"]) == ("ok", [])

@@ -14,6 +14,7 @@ from neurotwin.service.asking import ask, reply, twin_of
 from neurotwin.service.describing import described
 from neurotwin.service.door import Door
 from neurotwin.service.questions import (
+    AlertsQuestion,
     CompareQuestion,
     ExplainQuestion,
     OptimiseQuestion,
@@ -45,7 +46,7 @@ async def predict(request: Request, model: str) -> Response:
     predictor = door.model(model)
 
     def work(question: PredictQuestion) -> dict[str, Any]:
-        return twin_of(door, predictor, question.patient).forecast(question.plan)
+        return twin_of(door, predictor, question.patient).forecast(question.plan, question.policy)
 
     return await ask(request, PredictQuestion, predictor, work)
 
@@ -57,9 +58,21 @@ async def compare(request: Request, model: str) -> Response:
     predictor = door.model(model)
 
     def work(question: CompareQuestion) -> dict[str, Any]:
-        return twin_of(door, predictor, question.patient).compare(question.plans)
+        return twin_of(door, predictor, question.patient).compare(question.plans, question.policy)
 
     return await ask(request, CompareQuestion, predictor, work)
+
+
+@router.post(TWINS + "/alerts", summary="What is odd in a record", **described(AlertsQuestion))
+async def alerts(request: Request, model: str) -> Response:
+    """Observations outside their forecasts, drift, stuck and stale signals, by a policy."""
+    door = Door.of(request)
+    predictor = door.model(model)
+
+    def work(question: AlertsQuestion) -> dict[str, Any]:
+        return twin_of(door, predictor, question.patient).alerts(question.policy)
+
+    return await ask(request, AlertsQuestion, predictor, work)
 
 
 @router.post(TWINS + "/risk", summary="Probability of crossing a threshold", **described(RiskQuestion))

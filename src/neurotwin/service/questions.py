@@ -3,11 +3,11 @@
 ``patient`` is a document, or the pseudonym of a twin in the store.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from neurotwin.runtime import (
+    AlertPolicyDocument,
     BudgetDocument,
     ConstraintsDocument,
     EventDocument,
@@ -16,7 +16,6 @@ from neurotwin.runtime import (
     PatientDocument,
     PlanDocument,
     TargetDocument,
-    parse_document,
 )
 from neurotwin.runtime.kinds import Either, Fault, Flag, ListOf, Number, Record, Text, has
 
@@ -26,18 +25,28 @@ WHO = Either(Record(PatientDocument))
 
 @dataclass(frozen=True)
 class PredictQuestion:
-    """What will happen to a patient under a plan."""
+    """What will happen to a patient under a plan. ``policy``: warn of a signal that is stuck or stale by it."""
 
     patient: PatientDocument | str = has(WHO)
     plan: PlanDocument = has(Record(PlanDocument))
+    policy: AlertPolicyDocument | None = has(Record(AlertPolicyDocument), default=None)
 
 
 @dataclass(frozen=True)
 class CompareQuestion:
-    """How the courses under several plans differ."""
+    """How the courses under several plans differ. ``policy`` as above."""
 
     patient: PatientDocument | str = has(WHO)
     plans: tuple[PlanDocument, ...] = has(ListOf(Record(PlanDocument), MOST_PLANS))
+    policy: AlertPolicyDocument | None = has(Record(AlertPolicyDocument), default=None)
+
+
+@dataclass(frozen=True)
+class AlertsQuestion:
+    """What is odd in a record. Without a ``policy`` by the default one, to which no signal is ever stale."""
+
+    patient: PatientDocument | str = has(WHO)
+    policy: AlertPolicyDocument | None = has(Record(AlertPolicyDocument), default=None)
 
 
 @dataclass(frozen=True)
@@ -120,23 +129,6 @@ class OverviewQuery:
         for value, low, high in ((self.limit, 1, 1000), (self.offset, 0, 10**9)):
             if value != int(value) or not low <= value <= high:
                 raise Fault("a count is out of range", "limit 1 to 1000, offset 0 or more")
-
-
-Question = TypeVar("Question")
-NATIVE: tuple[type[Any], ...] = (
-    PredictQuestion,
-    CompareQuestion,
-    RiskQuestion,
-    ExplainQuestion,
-    OptimiseQuestion,
-    ForecastQuestion,
-    RetractQuestion,
-)
-
-
-def reader_of(kind: type[Question]) -> Callable[[bytes], Question]:
-    """A function that parses a body, or raises DocumentError with the place of its fault."""
-    return lambda body: parse_document(kind, body, "body")
 
 
 def schema_of(kind: type[Any]) -> dict[str, Any]:

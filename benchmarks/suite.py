@@ -49,6 +49,12 @@ BENCHMARKS = (
         dict.fromkeys(("unsorted", "OMOP", "NONMEM"), "a quick run reads three of the formats"),
     ),
     Benchmark(
+        "serve",
+        (_run("serve"),),
+        7,
+        unquick="it wants both cores for itself; a short look is benchmarks/serve/run.py --quick",
+    ),
+    Benchmark(
         "personalise",
         tuple(_run("personalise", f" --problem {name} --evaluate-only") for name in ("geng", "t1d")),
         30,

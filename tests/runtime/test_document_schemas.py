@@ -1,6 +1,7 @@
 """JSON Schemas of the documents: valid ones, which take what the guide shows and what the parser takes."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurotwin.errors import DocumentError
-from neurotwin.runtime import parse_document, schemas
+from neurotwin.fake import fake_patient, fake_plan, fake_predictor
+from neurotwin.runtime import Twin, parse_document, schemas
 from neurotwin.runtime.schemas import DOCUMENTS
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "predict.md").read_text()
@@ -65,3 +67,33 @@ def test_what_is_parsed_is_valid(data):
     except DocumentError:
         return
     CHECK[name].validate(content)
+
+
+def test_the_schemas_of_the_docs_are_these():
+    folder = Path(__file__).parents[2] / "docs" / "schemas"
+    told = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    assert told == schemas(), "python scripts/write_schemas.py"
+
+
+@pytest.fixture(scope="module")
+def twin():
+    return Twin.of(fake_predictor(), fake_patient())
+
+
+def test_answers_are_of_their_schema(twin):
+    silent = Twin.of(
+        twin.predictor, {**fake_patient(), "static": {"age": {"value": 50, "unit": "furlong"}, "sex": "f"}}
+    )
+    warned = Twin.of(twin.predictor, {**fake_patient(), "static": {"age": {"value": 50, "unit": "a"}}})
+    answers = [one.forecast(fake_plan()) for one in (twin, silent, warned)]
+    assert answers[0]["status"] == "ok" and answers[1]["status"] == "abstain"
+    for answer in answers:
+        CHECK["answer"].validate(answer)
+    CHECK["comparison"].validate(twin.compare([fake_plan("a", 1.0), fake_plan("b", 9.0)]))
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": "fine"}, {"prediction": None}, {"reasons": ["because"]}, {"extra": 1}, {"status": "abstain"}]
+)
+def test_what_is_no_answer_is_not_of_the_schema(twin, change):
+    assert not CHECK["answer"].is_valid({**twin.forecast(fake_plan()), **change})

@@ -82,7 +82,7 @@ def test_mutated_bodies(client):
 
 @pytest.mark.full
 def test_mutated_bodies_at_length(client):
-    fuzz(client, 12_000)
+    fuzz(client, 16_000)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ api = schemathesis.pytest.from_fixture("described")
 
 @pytest.mark.full
 @api.parametrize()
-@settings(max_examples=300, **QUIET)
+@settings(max_examples=60, **QUIET)
 def test_bodies_made_from_the_description(case):
     if case.path.endswith("/live"):
         return  # a stream has no end

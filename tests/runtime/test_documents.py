@@ -149,7 +149,7 @@ def test_schemas_are_those_of_what_is_parsed():
     found = schemas()
     json.dumps(found, allow_nan=False)
     told = {"event", "horizon", "target", "goal", "constraints", "budget", "alert_policy"}
-    assert set(found) == {"patient", "plan", *told}
+    assert set(found) == {"patient", "plan", "answer", "comparison", *told}
     assert found["patient"]["required"] == ["id", "time_unit"] and found["plan"]["required"] == [
         "name",
         "query",

@@ -58,7 +58,12 @@ def test_other_hosts_are_refused(client):
 
 def test_pages_of_another_origin_are_refused(client):
     asked = body("PredictQuestion")
-    for origin, status in (("http://evil.example", 403), ("null", 403), ("http://127.0.0.1:8000", 200)):
+    for origin, status in (
+        ("http://evil.example", 403),
+        ("null", 403),
+        ("http://[", 403),
+        ("http://127.0.0.1:8000", 200),
+    ):
         told = {"origin": origin, "host": "127.0.0.1:8000"}
         assert client.post("/v1/twins/lung_tumour/predict", json=asked, headers=told).status_code == status
         assert "access-control-allow-origin" not in client.get("/v1/models", headers=told).headers
@@ -67,6 +72,29 @@ def test_pages_of_another_origin_are_refused(client):
 def test_beyond_loopback_there_must_be_a_token():
     with pytest.raises(ConfigError, match="no token"):
         Settings(bundles=("x",), host="0.0.0.0")
+
+
+def test_all_addresses_are_also_those_of_loopback(tmp_path):
+    with application(tmp_path, host="0.0.0.0", hosts=("twins.example.org",), token=TOKEN) as opened:
+        for host in ("127.0.0.1:8000", "localhost:8000", "twins.example.org"):
+            assert opened.get("/healthz", headers={"host": host}).status_code == 200
+        refused = opened.get("/healthz", headers={"host": "evil.example"})
+        assert refused.status_code == 400
+        assert "--allow-host" in refused.json()["error"]["remedy"]
+
+
+def test_an_empty_address_is_refused():
+    with pytest.raises(ConfigError, match="no host"):
+        Settings(bundles=("x",), host="", token=TOKEN)
+
+
+def test_a_body_without_a_token_is_neither_waited_for_nor_kept(guarded):
+    response = guarded.post("/v1/twins/lung_tumour/predict", json=body("PredictQuestion"))
+    assert (response.status_code, response.headers["connection"]) == (401, "close")
+    assert "connection" not in guarded.get("/v1/models").headers
+    for path in ("/login", "/healthz"):
+        assert guarded.post(path, content=b"token=" + b"x" * 2**16).status_code == 413
+    assert guarded.post("/login", content=b"token=wrong").status_code == 401
 
 
 def test_the_token_is_not_shown():

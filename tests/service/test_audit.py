@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import threading
 
 import pytest
@@ -110,3 +111,14 @@ def test_the_log_tells_who_asked_what_and_no_value(stored):
 
 def test_the_log_is_the_owners_alone(stored):
     assert stored.audit.stat().st_mode & 0o077 == 0
+
+
+def test_a_line_that_the_disk_has_no_room_for_is_an_error(tmp_path, monkeypatch):
+    log = Audit(tmp_path / "audit.jsonl")
+    whole = os.write
+    monkeypatch.setattr("neurotwin.service.audit.os.write", lambda file, text: whole(file, text[:20]))
+    with pytest.raises(OSError, match="No space left"):
+        log.append({"a": 1})
+    monkeypatch.undo()
+    log.append({"a": 2})
+    assert verify_audit(log.path) == 2

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neurotwin.calibration import KIND, interval_positions
 from neurotwin.episodes import Forecast
+from neurotwin.runtime.deadline import check_time
 from neurotwin.runtime.predictor import Predictor
 from neurotwin.runtime.reading import Notes
 from neurotwin.runtime.reasons import Reason
@@ -38,7 +39,10 @@ def build_answer(
         after: ``[query]`` times from the plan's start, or None where they could not be read.
         forecast: calibrated quantiles ``[query, obs, quantile]``.
         used: observations and treatments that the model was told.
+
+    Raises DeadlineError.
     """
+    check_time()
     return {
         **verdict(notes, refused=forecast is None),
         "model": model_of(predictor),
@@ -160,11 +164,14 @@ def differences(predictor: Predictor, plans: Sequence[tuple[str, Array, Array]],
     Args:
         plans: of each plan the name, joint draws ``[query, obs, draw]`` and times ``[query]`` from the plans' start.
         start: the plans' start on the patient's clock.
+
+    Raises DeadlineError: the rows grow with the square of the plans.
     """
     level = predictor.calibration.level
     levels = [0.5, (1 - level) / 2, (1 + level) / 2]
     rows = []
     for (a, draws_a, after_a), (b, draws_b, after_b) in combinations(plans, 2):
+        check_time()
         # Ten digits: one time told in two units is one time.
         common, left, right = np.intersect1d(
             rounded_times(after_a, 10), rounded_times(after_b, 10), return_indices=True

@@ -1,7 +1,8 @@
 """A time limit for answers: graphs that run in it are stopped from outside when it is up.
 
 `time_limit` holds for the code in a ``with`` block and for what it calls in the same thread. One watching thread per
-process looks after all graphs that run; without a limit there is none, and a run costs nothing more.
+process looks after all graphs that run; without a limit there is none, and a run costs nothing more. What is written in
+Python asks `check_time` itself, in loops whose length a question tells.
 """
 
 import heapq
@@ -11,40 +12,61 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import onnxruntime as ort
 
 from neurotwin.errors import DeadlineError
 
-_LIMIT: ContextVar[float | None] = ContextVar("neurotwin_time_limit", default=None)
+
+@dataclass(eq=False)
+class TimeLimit:
+    """When the time is up, on the monotonic clock."""
+
+    end: float
+
+    def shorten(self, seconds: float) -> None:
+        """So many seconds from now at most. A graph that runs already keeps the time that it began with."""
+        self.end = min(self.end, time.monotonic() + seconds)
+
+
+_LIMIT: ContextVar[TimeLimit | None] = ContextVar("neurotwin_time_limit", default=None)
 
 
 @contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float) -> Iterator[TimeLimit]:
     """What is asked in the block has so many seconds, or less where a limit holds already.
 
     Graphs raise DeadlineError when they are begun after it, and are stopped where they run into it.
     """
-    end, outer = time.monotonic() + seconds, _LIMIT.get()
-    token = _LIMIT.set(end if outer is None else min(end, outer))
+    limit, outer = TimeLimit(time.monotonic() + seconds), _LIMIT.get()
+    if outer is not None:
+        limit.end = min(limit.end, outer.end)
+    token = _LIMIT.set(limit)
     try:
-        yield
+        yield limit
     finally:
         _LIMIT.reset(token)
+
+
+def check_time() -> None:
+    """Raises DeadlineError where a time limit holds and is up."""
+    limit = _LIMIT.get()
+    if limit is not None and time.monotonic() >= limit.end:
+        raise _late()
 
 
 @contextmanager
 def watched() -> Iterator[ort.RunOptions | None]:
     """Options for one run of a session, which the watch ends in time. Raises DeadlineError."""
-    end = _LIMIT.get()
-    if end is None:
+    limit = _LIMIT.get()
+    if limit is None:
         yield None
         return
-    if time.monotonic() >= end:
-        raise _late()
+    check_time()
     options = ort.RunOptions()
-    done = _WATCH.look_after(options, end)
+    done = _WATCH.look_after(options, limit.end)
     try:
         yield options
     except Exception:

@@ -86,7 +86,8 @@ def _drain_on(signals: tuple[signal.Signals, ...], door: Door) -> None:
         before = signal.getsignal(number)
 
         def stop(sign: int, frame: FrameType | None, before: Any = before) -> None:
-            door.ready = False
+            # A search may have longer than the drain: it is told in time to answer that it could not end.
+            door.drain(0.8 * door.settings.limits.drain)
             if callable(before):
                 before(sign, frame)
 

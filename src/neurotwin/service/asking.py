@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from neurotwin.runtime import PatientDocument, Predictor, Twin, parse_document
+from neurotwin.runtime.deadline import check_time
 from neurotwin.service.door import Door
 
 Question = TypeVar("Question")
@@ -29,16 +30,16 @@ async def ask(
     predictor: Predictor,
     work: Callable[[Question], dict[str, Any]],
     *,
-    seconds: float | None = None,
-    status: int = 200,
+    search: bool = False,
 ) -> Response:
     """Parse the body in a thread, answer it there, and tell the audit log of which model, about whom, and how."""
-    body = await request.body()
-    found = await Door.of(request).compute(partial(_answer, kind, body, work), seconds=seconds)
-    question, content = found
+    door, body, identity = Door.of(request), await request.body(), request.scope["neurotwin.request_id"]
+    question, content, text = await (door.search if search else door.compute)(
+        partial(_answer, kind, body, work, identity)
+    )
     patient = getattr(question, "patient", None)
     note(request, predictor, patient if isinstance(patient, str | None) else patient.id, content)
-    return reply(request, content, status)
+    return Response(text, media_type="application/json")
 
 
 def note(request: Request, predictor: Predictor | None, patient: str | None, content: dict[str, Any]) -> None:
@@ -55,16 +56,32 @@ def note(request: Request, predictor: Predictor | None, patient: str | None, con
         told |= {"reasons": sorted({reason for answer in answers for reason in answer["reasons"]})}
 
 
-def reply(request: Request, content: dict[str, Any], status: int = 200) -> Response:
-    """JSON, with the request's id in place of the runtime's own."""
-    stamp(request, content)
-    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    return Response(text, status, media_type="application/json")
+def reply(request: Request, content: dict[str, Any]) -> Response:
+    """JSON, with the request's id in place of the runtime's own. For what is short: it is written while others wait."""
+    return Response(written(content, request.scope["neurotwin.request_id"]), media_type="application/json")
 
 
-def stamp(request: Request, content: dict[str, Any]) -> None:
-    """Put the request's id in place of the runtime's own."""
+async def told(request: Request, work: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], Response]:
+    """What ``work`` gives, and its `reply`, written in the thread where it was made."""
     identity = request.scope["neurotwin.request_id"]
+
+    def both() -> tuple[dict[str, Any], str]:
+        content = work()
+        return content, written(content, identity)
+
+    content, text = await Door.of(request).compute(both)
+    return content, Response(text, media_type="application/json")
+
+
+def written(content: dict[str, Any], identity: str) -> str:
+    """JSON under the request's id. Raises DeadlineError: a long answer is not begun when the time is up."""
+    check_time()
+    stamp(content, identity)
+    return json.dumps(content, allow_nan=False, separators=(",", ":"))
+
+
+def stamp(content: dict[str, Any], identity: str) -> None:
+    """Put the request's id in place of the runtime's own."""
     for answer in content.get("plans", ()):
         if "request_id" in answer:
             answer["request_id"] = identity
@@ -72,7 +89,8 @@ def stamp(request: Request, content: dict[str, Any]) -> None:
 
 
 def _answer(
-    kind: type[Question], body: bytes, work: Callable[[Question], dict[str, Any]]
-) -> tuple[Question, dict[str, Any]]:
+    kind: type[Question], body: bytes, work: Callable[[Question], dict[str, Any]], identity: str
+) -> tuple[Question, dict[str, Any], str]:
     question = parse_document(kind, body, "body")
-    return question, work(question)
+    content = work(question)
+    return question, content, written(content, identity)

@@ -1,13 +1,15 @@
 """The audit log: who asked what of which model, when, and what came of it. No values, no names, no documents.
 
 One JSON object a line. Each tells the hash of the line before it, so that a line that was changed, moved or taken out
-breaks the chain; several workers append to one file under a lock. A last line that was cut short by a crash is
-finished as it stands and named by the next one. A patient is told as a keyed hash: the key stands in the first line,
+breaks the chain; several workers append to one file under a lock. A last line that was cut short by a crash
+is taken off by the next one: its request was never answered. Lines taken off the end are not seen from the file alone:
+keep a copy of its last hash elsewhere. A patient is told as a keyed hash: the key stands in the first line,
 so that the log alone links the lines of one patient, but only a known pseudonym can be looked up in it.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -67,7 +69,9 @@ class Audit:
     def _write(self, entry: Mapping[str, Any], before: str, number: int) -> None:
         line = {"n": number, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), **entry, "before": before}
         text = json.dumps(line, separators=(",", ":"))
-        os.write(self._file, f'{text[:-1]},"hash":"{_hash(text)}"}}\n'.encode())
+        whole = f'{text[:-1]},"hash":"{_hash(text)}"}}\n'.encode()
+        if os.write(self._file, whole) < len(whole):  # a disk that is nearly full takes a part; the next one mends it
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _read_key(self) -> bytes:
         first = os.pread(self._file, LONGEST, 0).split(b"\n", 1)[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from neurotwin.errors import ConfigError
 from neurotwin.runtime import Predictor
-from neurotwin.runtime.deadline import time_limit
+from neurotwin.runtime.deadline import TimeLimit, time_limit
 from neurotwin.service.audit import Audit
 from neurotwin.service.faults import Busy, NotFound, NotOffered
 from neurotwin.service.settings import Settings
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from neurotwin.store import Store
 
 Result = TypeVar("Result")
+MOST_SEARCHES = 8
+"""In each worker. They wait for each other, and not among the short answers, whose places they would take."""
 
 
 class Door:
@@ -38,7 +40,9 @@ class Door:
         self.store = _open(settings.store) if settings.store else None
         self.ready = True
         self.began = time.time()
-        self.waiting = self.streams = 0
+        self.waiting = self.searches = self.streams = 0
+        self._slots = asyncio.Semaphore(max(1, settings.limits.threads - 1))
+        self._under_way: set[TimeLimit] = set()
         self._pool = ThreadPoolExecutor(settings.limits.threads, thread_name_prefix="answer")
 
     @classmethod
@@ -77,22 +81,45 @@ class Door:
         self.waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._pool, _limited, work, seconds or limits.compute
+                self._pool, self._limited, work, seconds or limits.compute
             )
         finally:
             self.waiting -= 1
 
+    async def search(self, work: Callable[[], Result]) -> Result:
+        """`compute` for ``limits.search`` seconds. Where there are two threads or more, one is left to short answers.
+
+        Raises Busy when `MOST_SEARCHES` are under way or wait.
+        """
+        if self.searches >= MOST_SEARCHES:
+            raise Busy("too many searches at once", where="service", remedy="come again when one has ended")
+        self.searches += 1
+        try:
+            async with self._slots:
+                return await self.compute(work, seconds=self.settings.limits.search)
+        finally:
+            self.searches -= 1
+
+    def drain(self, seconds: float) -> None:
+        """Take nothing more; what is under way has so many seconds."""
+        self.ready = False
+        for limit in tuple(self._under_way):
+            limit.shorten(seconds)
+
     def close(self) -> None:
         """End the threads and give the store back."""
-        self.ready = False
+        self.drain(0.0)
         self._pool.shutdown(wait=True, cancel_futures=True)
         if self.store is not None:
             self.store.close()
 
-
-def _limited(work: Callable[[], Result], seconds: float) -> Result:
-    with time_limit(seconds):
-        return work()
+    def _limited(self, work: Callable[[], Result], seconds: float) -> Result:
+        with time_limit(seconds) as limit:
+            self._under_way.add(limit)
+            try:
+                return work()
+            finally:
+                self._under_way.discard(limit)
 
 
 def _load(bundles: tuple[str, ...]) -> Mapping[str, Predictor]:

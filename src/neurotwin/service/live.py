@@ -33,13 +33,18 @@ async def live(request: Request, id: str, model: str | None = None) -> Response:
     """
     door = Door.of(request)
     store, predictor = door.need_store(), door.chosen(model)
-    if door.streams >= door.settings.limits.streams:
-        raise Busy("too many live streams", where="service", remedy="close one, or add workers")
+    _check_streams(door)
     first = await door.compute(partial(_look, store, predictor, id))
+    _check_streams(door)  # others began meanwhile
     note(request, predictor, id, {})
     last = request.headers.get("last-event-id", "")
-    stream = _events(request, door, store, predictor, id, first, int(last) if last.isdecimal() else -1)
+    stream = _events(request, door, store, predictor, id, first, _version(last))
     return StreamingResponse(stream, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+def _check_streams(door: Door) -> None:
+    if door.streams >= door.settings.limits.streams:
+        raise Busy("too many live streams", where="service", remedy="close one, or add workers")
 
 
 async def _events(
@@ -75,6 +80,11 @@ async def _events(
                     found = await door.compute(partial(_look, store, predictor, id))
     finally:
         door.streams -= 1
+
+
+def _version(text: str) -> int:
+    """The version that a client saw last; -1 where it tells none."""
+    return int(text) if text.isdecimal() and len(text) <= 18 else -1
 
 
 def _look(store: Store, predictor: Predictor, id: str) -> tuple[int, list[dict[str, Any]]]:

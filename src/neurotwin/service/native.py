@@ -111,4 +111,4 @@ async def optimise(request: Request, model: str) -> Response:
         twin = twin_of(door, predictor, question.patient)
         return twin.optimise(question.plan, question.goal, question.constraints, budget)
 
-    return await ask(request, OptimiseQuestion, predictor, work, seconds=longest)
+    return await ask(request, OptimiseQuestion, predictor, work, search=True)

@@ -72,6 +72,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.bundles:
             raise ConfigError("no bundle", where="serve", expected="one or more bundle folders")
+        if not self.host:
+            raise ConfigError("no host", where="serve", expected="an address, such as 127.0.0.1 or 0.0.0.0")
         if not is_loopback(self.host) and not self.token:
             raise ConfigError(
                 "no token", where=f"serve: host {self.host}", expected="a token, on any address but loopback"
@@ -91,6 +93,14 @@ class Settings:
         content: Mapping[str, Any] = json.loads(text)
         own = cls(**{**content, "limits": Limits(**content["limits"])})
         return replace(own, bundles=tuple(own.bundles), hosts=tuple(own.hosts))
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether it stands for all addresses of this machine, those of loopback among them."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from neurotwin.errors import UnknownPatientError
 from neurotwin.runtime import PatientDocument, PlanDocument, Predictor, parse_document
-from neurotwin.service.asking import ask, note, reply
+from neurotwin.service.asking import ask, note, reply, told
 from neurotwin.service.describing import described
 from neurotwin.service.door import Door
 from neurotwin.service.questions import ForecastQuestion, OverviewQuery, RetractQuestion
@@ -30,20 +30,19 @@ async def overview(request: Request) -> Response:
     door = Door.of(request)
     store = door.need_store()
     numbers = {"min_risk", "limit", "offset"}
-    told = {key: _number(value) if key in numbers else value for key, value in request.query_params.items()}
-    query = parse_document(OverviewQuery, told, "query")
+    filters = {key: _number(value) if key in numbers else value for key, value in request.query_params.items()}
+    query = parse_document(OverviewQuery, filters, "query")
     chosen = Filter(**{**asdict(query), "limit": int(query.limit), "offset": int(query.offset)})
-    found = await door.compute(partial(store.patients, chosen))
-    return reply(request, {"patients": [_plain(asdict(one)) for one in found]})
+    _, answer = await told(request, lambda: {"patients": [_plain(asdict(one)) for one in store.patients(chosen)]})
+    return answer
 
 
 @router.get("/{id}", summary="What is kept of a patient", **described())
 async def look(request: Request, id: str) -> Response:
     """The documents that were told, and the last forecasts."""
-    door = Door.of(request)
-    content = await door.compute(partial(_record, door.need_store(), id))
+    _, answer = await told(request, partial(_record, Door.of(request).need_store(), id))
     note(request, None, id, {})
-    return reply(request, content)
+    return answer
 
 
 @router.delete("/{id}", summary="Erase a patient", **described())
@@ -110,8 +109,8 @@ async def forecast(request: Request, id: str, model: str | None = None) -> Respo
         risk = None
         if question.risk is not None:
             content["watched"] = loaded.twin.risk(question.risk.event, question.risk.horizon, question.plan)
-            told = content["watched"]["risk"]
-            risk = None if told is None else told["probability"]
+            watched = content["watched"]["risk"]
+            risk = None if watched is None else watched["probability"]
         if question.keep:
             _keep(store, id, predictor, plans, content, loaded.version, risk)
         return content
@@ -126,9 +125,9 @@ async def alerts(request: Request, id: str, model: str | None = None) -> Respons
     """Observations outside their forecasts, drift, stuck and stale signals."""
     door = Door.of(request)
     store, predictor = door.need_store(), door.chosen(model)
-    content = await door.compute(lambda: store.twin(id, predictor).alerts())
+    content, answer = await told(request, lambda: store.twin(id, predictor).alerts())
     note(request, predictor, id, content)
-    return reply(request, content)
+    return answer
 
 
 def _keep(

@@ -14,7 +14,9 @@ def serve(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A name under which clients may reach it.", show_default=False)
     ] = None,
-    store: Annotated[str, typer.Option(help="Twin store: a SQLite file or a postgresql:// URL.")] = "",
+    store: Annotated[
+        str, typer.Option(help="Twin store: a SQLite file or a postgresql:// URL.", envvar="NEUROTWIN_STORE")
+    ] = "",
     token_file: Annotated[
         Path | None, typer.Option(help="File of the token; made when missing.", show_default=False)
     ] = None,

@@ -15,7 +15,7 @@ from neurotwin.pages.markup import text
 from neurotwin.runtime import Predictor, parse_document
 from neurotwin.runtime.documents import TreatmentRecord
 from neurotwin.runtime.kinds import Flag, ListOf, Number, Record, has
-from neurotwin.service.asking import reply
+from neurotwin.service.asking import told
 from neurotwin.service.door import Door
 from neurotwin.service.faults import NotOffered
 from neurotwin.service.pages.frame import field, page
@@ -63,7 +63,8 @@ async def step(request: Request, model: str) -> Response:
     door = Door.of(request)
     predictor = door.model(model)
     body = await request.body()
-    return reply(request, await door.compute(partial(_step, door, predictor, body)))
+    _, answer = await told(request, partial(_step, door, predictor, body))
+    return answer
 
 
 def _lesson(door: Door, predictor: Predictor) -> Lesson:

@@ -24,7 +24,7 @@ from neurotwin import __version__
 from neurotwin.errors import DocumentError
 from neurotwin.runtime import EventDocument, HorizonDocument, PlanDocument, Predictor, parse_document
 from neurotwin.runtime.kinds import ListOf, Text, has
-from neurotwin.service.asking import note, stamp
+from neurotwin.service.asking import note
 from neurotwin.service.describing import described
 from neurotwin.service.door import Door
 from neurotwin.service.protocols.codes import Codes
@@ -86,10 +86,9 @@ async def forecast(request: Request, model: str) -> Response:
     door = Door.of(request)
     predictor, codes = door.model(model), request.app.state.codes[model]
     body, identity = await request.body(), request.scope["neurotwin.request_id"]
-    patient, answer, content = await door.compute(partial(_answer, predictor, codes, body, identity))
-    stamp(request, answer)
+    patient, answer, text = await door.compute(partial(_answer, predictor, codes, body, identity))
     note(request, predictor, patient, answer)
-    return Response(json.dumps(content, allow_nan=False, separators=(",", ":")), media_type=MEDIA)
+    return Response(text, media_type=MEDIA)
 
 
 @router.get("/{model}/metadata", summary="What is offered of FHIR", **described(faults=FAULTS))
@@ -110,9 +109,7 @@ async def metadata(request: Request, model: str) -> Response:
     return Response(json.dumps(content), media_type=MEDIA)
 
 
-def _answer(
-    predictor: Predictor, codes: Codes, body: bytes, identity: str
-) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _answer(predictor: Predictor, codes: Codes, body: bytes, identity: str) -> tuple[str, dict[str, Any], str]:
     told = read_parameters(parse_document(ForecastParameters, body, "body"))
     if is_page(told.record):
         raise DocumentError("one page of several", where=told.place, expected="a Bundle with the whole record")
@@ -126,7 +123,8 @@ def _answer(
     query = plan.document.query
     horizon = HorizonDocument(plan.document.time_unit, query.every, query.until, query.at)
     watched = [record.located(twin.risk(event, horizon, plan.document), plan.places) for event in told.events]
-    return record.document.id, answer, teller.bundle(answer, watched, identity)
+    content = teller.bundle(answer, watched, identity)
+    return record.document.id, answer, json.dumps(content, allow_nan=False, separators=(",", ":"))
 
 
 def read_parameters(told: ForecastParameters) -> Asking:

@@ -16,6 +16,7 @@ from typing import Any
 from neurotwin.errors import DocumentError
 from neurotwin.runtime import Predictor
 from neurotwin.runtime.answer import model_of
+from neurotwin.runtime.deadline import check_time
 from neurotwin.service.protocols.codes import Codes
 from neurotwin.service.protocols.fhir_in import SECOND, Record
 from neurotwin.service.protocols.fhir_json import UCUM, told_in
@@ -111,6 +112,7 @@ class Teller:
             raise DocumentError("a time beyond the calendar", where="plan", expected="a year up to 9999") from None
 
     def _observation(self, row: dict[str, Any]) -> dict[str, Any]:
+        check_time()
         content: dict[str, Any] = {
             "resourceType": "Observation",
             "status": "preliminary",
@@ -135,6 +137,7 @@ class Teller:
         return content | ({"component": parts} if parts else {})
 
     def _risk(self, answer: dict[str, Any], rows: list[tuple[dict[str, Any], str, str]]) -> dict[str, Any]:
+        check_time()
         begin = self.instant(answer["plan"]["start"])
         content = {
             "resourceType": "RiskAssessment",

@@ -7,7 +7,6 @@ numbers as tensors. Abstention is told in ``status``, and by numbers that are nu
 from __future__ import annotations
 
 import json
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from neurotwin import __version__
 from neurotwin.runtime import PatientDocument, PlanDocument, Predictor, Twin, parse_document
+from neurotwin.runtime.deadline import check_time
 from neurotwin.service.asking import note, stamp
 from neurotwin.service.describing import described
 from neurotwin.service.door import Door
@@ -125,13 +125,19 @@ async def _infer(request: Request, model: str, version: str) -> Response:
     door = Door.of(request)
     predictor = door.model(model, version)
     body, header = await request.body(), request.headers.get(HEADER)
-    asked, patient, content = await door.compute(partial(_answer, predictor, body, header))
+    identity = request.scope["neurotwin.request_id"]
+
+    def work() -> tuple[str, dict[str, Any], bytes, int]:
+        asked, patient, content = _answer(predictor, body, header)
+        stamp(content, identity)
+        wanted = asked.wants(tuple(OUTPUTS))
+        head = {"model_name": predictor.bundle.name, "model_version": predictor.bundle.version}
+        head |= {} if asked.id is None else {"id": asked.id}
+        check_time()
+        return patient, content, *write_answer(head, _tensors(predictor, content, set(wanted)), wanted)
+
+    patient, content, text, length = await door.compute(work)
     note(request, predictor, patient, content)
-    stamp(request, content)
-    wanted = asked.wants(tuple(OUTPUTS))
-    head = {"model_name": predictor.bundle.name, "model_version": predictor.bundle.version}
-    head |= {} if asked.id is None else {"id": asked.id}
-    text, length = write_answer(head, _tensors(predictor, content, set(wanted)), wanted)
     if length == len(text):
         return Response(text, media_type="application/json")
     return Response(text, headers={HEADER: str(length)}, media_type="application/octet-stream")

@@ -50,8 +50,8 @@ BENCHMARKS = (
     ),
     Benchmark(
         "serve",
-        (_run("serve"),),
-        7,
+        (_run("serve"), _run("serve", " --growth")),
+        11,
         unquick="it wants both cores for itself; a short look is benchmarks/serve/run.py --quick",
     ),
     Benchmark(

@@ -10,7 +10,7 @@ from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
 from neurotwin.training.checkpoint import read_checkpoint, write_checkpoint
 
-LARGEST = 300_000
+LARGEST = 300 * 1024
 
 
 def write_weights(path: Path, model: Surrogate, scaling: Scaling, told: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import time
 from benchmarks.serve.client import Question, request
 from benchmarks.serve.servers import BUNDLE
 
+from neurotwin.fake import fake_patient, fake_plan, fake_predictor
 from neurotwin.runtime import Predictor, Twin
 
 PATH = "/v1/twins/lung_tumour/predict"
@@ -48,6 +49,18 @@ def questions(count: int) -> tuple[list[Question], float]:
     if len({question.expected for question in asked}) < count:
         raise SystemExit("two patients have the same answer: a wrong one would not be seen")
     return asked, sorted(spent)[count // 2]
+
+
+def fake_questions(count: int) -> list[Question]:
+    """Questions about patients of the fake bundle."""
+    predictor, asked = fake_predictor(), []
+    for number in range(count):
+        patient, plan = fake_patient(f"p-{number}"), fake_plan("as planned", 1 + number / 100)
+        answer = Twin.of(predictor, patient).forecast(plan)
+        content = json.dumps({"patient": patient, "plan": plan}).encode()
+        expected = json.dumps(answer["prediction"], separators=(",", ":")).encode()
+        asked.append(Question(request("/v1/twins/fake/predict", "127.0.0.1", content), expected))
+    return asked
 
 
 def echoes(count: int) -> list[Question]:

@@ -35,10 +35,10 @@ def _wait(place: tuple[str, int]) -> None:
 
 
 @contextmanager
-def neurotwin(folder: Path) -> Iterator[tuple[tuple[str, int], psutil.Process]]:
-    """`neurotwin serve` of the released tumour bundle, one worker, audit log on."""
+def neurotwin(folder: Path, bundle: Path = BUNDLE) -> Iterator[tuple[tuple[str, int], psutil.Process]]:
+    """`neurotwin serve` of a bundle, by default the released tumour one; one worker, audit log on."""
     log = folder / "serve.log"
-    command = [sys.executable, "-m", "neurotwin", "serve", str(BUNDLE), "--port", "0"]
+    command = [sys.executable, "-m", "neurotwin", "serve", str(bundle), "--port", "0"]
     with log.open("w") as file:
         process = subprocess.Popen([*command, "--audit", str(folder / "audit.jsonl")], stderr=file, env=ENVIRONMENT)
     try:

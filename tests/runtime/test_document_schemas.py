@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from neurotwin.errors import DocumentError
 from neurotwin.fake import fake_patient, fake_plan, fake_predictor
 from neurotwin.runtime import Twin, parse_document, schemas
-from neurotwin.runtime.schemas import DOCUMENTS
+from neurotwin.runtime.document_schemas import DOCUMENTS
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "predict.md").read_text()
 CHECK = {name: jsonschema.Draft202012Validator(schema) for name, schema in schemas().items()}

@@ -18,7 +18,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist workste
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-full test-rest lint format clean
+.PHONY: help venv demo test test-full test-rest test-fault lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ test-rest: $(STAMP)
 	@if $(BIN)/python -m pytest --collect-only -q -m "full or service" 2>/dev/null | grep -q '::'; \
 	then set -x; $(PYTEST) -m "full or service"; \
 	else echo "no test is marked full or service"; fi
+
+test-fault: $(STAMP) ## faults at full counts, and the table of docs/reliability.md from what they counted
+	$(PYTEST) -m fault --junitxml runs/fault.xml
+	$(BIN)/python scripts/write_reliability.py runs/fault.xml
 
 lint: $(STAMP) ## ruff, mypy and the layer rules
 	$(BIN)/ruff check .

@@ -136,3 +136,17 @@ def rehash():
         (folder / MANIFEST).write_text(sealed({**manifest, "files": manifest_files(folder), **changes}))
 
     return write
+
+
+@pytest.fixture
+def tally(record_property):
+    """Function: what was done to the program, how often, and how often something was lost.
+
+    The numbers go into the junit XML, from which `scripts/write_reliability.py` makes the table of docs/reliability.md.
+    """
+
+    def tell(fault: str, *, tried: int, lost: int = 0) -> None:
+        for name, value in (("fault", fault), ("tried", tried), ("lost", lost)):
+            record_property(name, value)
+
+    return tell

@@ -2,12 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from neurotwin import __version__
+from neurotwin.verbs.cohorts import cohort
 from neurotwin.verbs.evaluation import compare, evaluate
+from neurotwin.verbs.exporting import distill, export
 from neurotwin.verbs.ingest import ingest
 from neurotwin.verbs.next_step import tell_next
 from neurotwin.verbs.serving import audit, serve
@@ -24,11 +26,8 @@ app = typer.Typer(
     help="Digital twins of patients: simulate or ingest, train, evaluate, export, predict. Not a medical device.",
 )
 app.add_typer(ingest, name="ingest")
-cohort = typer.Typer(no_args_is_help=True, help="Look at a cohort, check it, hand it on.")
 app.add_typer(cohort, name="cohort")
 
-RunFolder = Annotated[Path, typer.Argument(help="Folder of a training run.", show_default=False)]
-CohortFolder = Annotated[Path, typer.Argument(help="Cohort folder.", show_default=False)]
 BundleFolder = Annotated[Path, typer.Argument(help="Bundle folder, NAME@VERSION.", show_default=False)]
 
 
@@ -117,40 +116,6 @@ def datasets(
     print_datasets(names or [], as_json)
 
 
-@cohort.command("describe")
-def describe_cohort(
-    folder: CohortFolder, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
-    """Subjects, variables, treatments and covariates in numbers, none of which belongs to one subject."""
-    from neurotwin.verbs.cohort import print_description
-
-    print_description(folder, as_json)
-
-
-@cohort.command("validate")
-def validate_cohort(
-    folder: CohortFolder, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
-    """Check a cohort's files against their hashes and its tables against its schema; exit 2 if a check fails."""
-    from neurotwin.verbs.cohort import print_checks
-
-    print_checks(folder, as_json)
-    tell_next(f"neurotwin train data.cohort={folder}")
-
-
-@cohort.command("to-meds")
-def cohort_to_meds(
-    folder: CohortFolder,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the data set to be.")],
-    epoch: Annotated[str, typer.Option(help="Date on which each subject's time zero is laid.")] = "2000-01-01",
-) -> None:
-    """Write a cohort as a MEDS 0.4 data set, with the mapping that reads it back."""
-    from neurotwin.verbs.cohort import write_meds
-
-    write_meds(folder, output, epoch)
-    tell_next(f"neurotwin ingest meds {output} --mapping {output}/metadata/mapping.yaml -o DIR")
-
-
 @app.command(context_settings=OVERRIDES)
 def train(context: typer.Context) -> None:
     """Train a surrogate: neurotwin train experiment=lung_tumour [KEY=VALUE ...]; -m sweeps as Hydra does."""
@@ -163,70 +128,12 @@ def train(context: typer.Context) -> None:
         sys.exit(code)
 
 
-@app.command()
-def distill(
-    run: RunFolder,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new run.")],
-    steps: Annotated[int, typer.Option(min=1, help="Steps of training, 128 subjects' courses each.")] = 6000,
-    hidden: Annotated[int, typer.Option(min=1, help="Width of the flow map.")] = 64,
-    rates: Annotated[int, typer.Option(min=2, help="At how many rates a plan is remembered.")] = 6,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights and courses.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the folder.")] = False,
-) -> None:
-    """Distil a trained neural ODE into a flow map, which forecasts without solving, and measure how far it is off."""
-    from neurotwin.extras import need
-
-    need("lightning", "train")
-    from neurotwin.training.distill import DistillOptions
-    from neurotwin.verbs.distill import distill_run, worst_share
-
-    metrics = distill_run(run, output, DistillOptions(steps, hidden, rates, seed), resume=resume)
-    worst, allowed = worst_share(metrics)
-    print(
-        f"distilled in {metrics['seconds']} s; 95 % of forecasts are within {worst:.2g} of an interval's half-width "
-        f"of the teacher's ({allowed:g} allowed)",
-        file=sys.stderr,
-    )
-    tell_next(f"neurotwin evaluate {output} --baseline {run}")
-
-
+app.command()(distill)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(export)
 app.command()(serve)
 app.command()(audit)
-
-
-@app.command()
-def export(
-    run: Annotated[
-        Path, typer.Argument(help="Folder of a training run; with --triton, or a bundle.", show_default=False)
-    ],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Bundle folder to be, NAME@VERSION.", show_default=False)
-    ] = None,
-    timelines: Annotated[int, typer.Option(min=1, help="How many timelines the parity proof compares.")] = 1000,
-    member: Annotated[
-        list[Path] | None, typer.Option("--member", help="Another run of the same data; repeat for an ensemble.")
-    ] = None,
-    history: Annotated[
-        Literal["float32", "float64"], typer.Option(help="Precision in which the history is worked through.")
-    ] = "float32",
-    plan: Annotated[
-        Literal["float32", "float64"], typer.Option(help="Precision in which a plan is worked through.")
-    ] = "float32",
-    variant: Annotated[
-        Literal["latency", "throughput", "exact"], typer.Option(help="Fast for one patient, or for many at once.")
-    ] = "latency",
-    triton: Annotated[
-        Path | None, typer.Option("--triton", help="Also write a model repository of Triton here.", show_default=False)
-    ] = None,
-) -> None:
-    """Export a run, or several as an ensemble, as a bundle of ONNX graphs; fails unless they answer as the model."""
-    from neurotwin.verbs.export import export as run_export
-
-    if output is None and triton is None:
-        raise typer.BadParameter("Missing option --output, or --triton for a bundle")
-    run_export(run, output, triton, member or [], timelines=timelines, history=history, plan=plan, variant=variant)
 
 
 @app.command()

@@ -49,11 +49,8 @@ class Client:
     """
 
     def __init__(self, url: str, *, token: str = "", timeout: float = 30.0) -> None:
-        place = urlsplit(url)
-        if place.scheme not in ("http", "https") or not place.hostname or place.path.strip("/"):
-            raise ServiceError("not the address of a service", where="client", expected="http://HOST:PORT")
-        kind = http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(place.hostname, place.port, timeout=timeout)
+        kind, host, port = _place(url)
+        self._connection = kind(host, port, timeout=timeout)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def models(self) -> list[dict[str, Any]]:
@@ -189,6 +186,17 @@ class Client:
                 return self._send(method, target, body, headers)
             name = type(error).__name__
             raise ServiceError(f"the service does not answer ({name})", where=self._connection.host) from None
+
+
+def _place(url: str) -> tuple[type[http.client.HTTPConnection], str, int | None]:
+    try:
+        place = urlsplit(url)
+        host, port = place.hostname, place.port
+    except ValueError:  # a port that is no number, brackets that do not close
+        host = None
+    if not host or place.scheme not in ("http", "https") or place.path.strip("/"):
+        raise ServiceError("not the address of a service", where="client", expected="http://HOST:PORT")
+    return http.client.HTTPSConnection if place.scheme == "https" else http.client.HTTPConnection, host, port
 
 
 def _word(text: str) -> str:

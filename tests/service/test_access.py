@@ -32,7 +32,7 @@ def test_without_the_token_nothing_is_told(guarded, headers):
     for path in ("/v1/models", "/metrics", "/openapi.json", "/nowhere", "/v2/models/lung_tumour"):
         response = guarded.get(path, headers=headers)
         assert response.status_code == 401
-        assert "lung" not in response.text.replace("lung_tumour", "", 0)
+        assert "lung" not in response.text
 
 
 @pytest.mark.parametrize("headers", [{"authorization": f"Bearer {TOKEN}"}, {"cookie": f"{COOKIE}={session_of(TOKEN)}"}])

@@ -23,7 +23,6 @@ from neurotwin.service.protocols.codes import read_codes
 from neurotwin.service.settings import Settings
 from neurotwin.service.telemetry import Metrics, Telemetry
 
-ENVIRONMENT = "NEUROTWIN_SERVE"
 ROUTERS = (
     health.router,
     native.router,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,11 +17,35 @@ from neurotwin.service.door import Door
 Question = TypeVar("Question")
 
 
-def twin_of(door: Door, predictor: Predictor, patient: PatientDocument | str) -> Twin:
-    """The twin of a document, or of a pseudonym in the store. Raises UnknownPatientError, NotOffered."""
-    if isinstance(patient, str):
-        return door.need_store().twin(patient, predictor)
-    return Twin.of(predictor, patient)
+class AboutPatient(Protocol):
+    """A question about a patient document, or about a pseudonym in the store."""
+
+    @property
+    def patient(self) -> PatientDocument | str:
+        """Who it is about."""
+
+
+About = TypeVar("About", bound=AboutPatient)
+
+
+async def ask_twin(
+    request: Request,
+    model: str,
+    kind: type[About],
+    answer: Callable[[Twin, About], dict[str, Any]],
+    *,
+    search: bool = False,
+) -> Response:
+    """`ask` the twin of the question's patient under a model. Raises NotFound, UnknownPatientError, NotOffered."""
+    door = Door.of(request)
+    predictor = door.model(model)
+
+    def work(question: About) -> dict[str, Any]:
+        who = question.patient
+        twin = door.need_store().twin(who, predictor) if isinstance(who, str) else Twin.of(predictor, who)
+        return answer(twin, question)
+
+    return await ask(request, kind, predictor, work, search=search)
 
 
 async def ask(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
@@ -39,7 +38,6 @@ class Door:
         self.audit = Audit(settings.audit) if settings.audit else None
         self.store = _open(settings.store) if settings.store else None
         self.ready = True
-        self.began = time.time()
         self.waiting = self.searches = self.streams = 0
         self._slots = asyncio.Semaphore(max(1, settings.limits.threads - 1))
         self._under_way: set[TimeLimit] = set()

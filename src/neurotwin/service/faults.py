@@ -53,13 +53,6 @@ class NotOffered(RequestError):
     status = 409
 
 
-class TooLarge(RequestError):
-    """More bytes than are taken."""
-
-    code = "NT-5130"
-    status = 413
-
-
 class Busy(RequestError):
     """Too many at once; the same request may be sent again."""
 
@@ -106,9 +99,7 @@ def status_of(error: NeurotwinError) -> int:
 
 def tell(request: Request, error: NeurotwinError) -> Response:
     """The answer to a request that failed."""
-    request.scope["neurotwin.code"] = error.code
-    status = status_of(error)
-    return answer(request, status, error.code, error.what, error.where, error.expected, error.remedy)
+    return answer(request, status_of(error), error.code, error.what, error.where, error.expected, error.remedy)
 
 
 def answer(

@@ -11,7 +11,6 @@ from neurotwin.service.access import FREE
 from neurotwin.service.faults import shaped
 from neurotwin.service.settings import Limits
 
-NO_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),

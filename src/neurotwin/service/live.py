@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from neurotwin.errors import StoreBusyError, UnknownPatientError
 from neurotwin.runtime import Predictor
 from neurotwin.service.asking import note
 from neurotwin.service.describing import described
@@ -76,8 +78,11 @@ async def _events(
                 if quiet >= HEARTBEAT:
                     quiet = 0.0
                     yield b": alive\n\n"
-                if await door.compute(partial(store.version, id)) != version:
-                    found = await door.compute(partial(_look, store, predictor, id))
+                with suppress(Busy, StoreBusyError):  # looked at again in a moment
+                    if await door.compute(partial(store.version, id)) != version:
+                        found = await door.compute(partial(_look, store, predictor, id))
+    except UnknownPatientError:
+        return  # erased meanwhile: nothing more will happen
     finally:
         door.streams -= 1
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from neurotwin.runtime import BudgetDocument
+from neurotwin.runtime import BudgetDocument, Twin
 from neurotwin.runtime.answer import model_of
-from neurotwin.service.asking import ask, reply, twin_of
+from neurotwin.service.asking import ask_twin, reply
 from neurotwin.service.describing import described
 from neurotwin.service.door import Door
 from neurotwin.service.questions import (
@@ -42,73 +42,42 @@ async def model(request: Request, model: str) -> Response:
 @router.post(TWINS + "/predict", summary="Forecast under one plan", **described(PredictQuestion))
 async def predict(request: Request, model: str) -> Response:
     """Median and interval of each channel at each time asked, or an abstention with its reasons."""
-    door = Door.of(request)
-    predictor = door.model(model)
-
-    def work(question: PredictQuestion) -> dict[str, Any]:
-        return twin_of(door, predictor, question.patient).forecast(question.plan, question.policy)
-
-    return await ask(request, PredictQuestion, predictor, work)
+    return await ask_twin(request, model, PredictQuestion, lambda twin, told: twin.forecast(told.plan, told.policy))
 
 
 @router.post(TWINS + "/compare", summary="Compare plans", **described(CompareQuestion))
 async def compare(request: Request, model: str) -> Response:
     """One answer for each plan, and paired differences with intervals from joint draws."""
-    door = Door.of(request)
-    predictor = door.model(model)
-
-    def work(question: CompareQuestion) -> dict[str, Any]:
-        return twin_of(door, predictor, question.patient).compare(question.plans, question.policy)
-
-    return await ask(request, CompareQuestion, predictor, work)
+    return await ask_twin(request, model, CompareQuestion, lambda twin, told: twin.compare(told.plans, told.policy))
 
 
 @router.post(TWINS + "/alerts", summary="What is odd in a record", **described(AlertsQuestion))
 async def alerts(request: Request, model: str) -> Response:
     """Observations outside their forecasts, drift, stuck and stale signals, by a policy."""
-    door = Door.of(request)
-    predictor = door.model(model)
-
-    def work(question: AlertsQuestion) -> dict[str, Any]:
-        return twin_of(door, predictor, question.patient).alerts(question.policy)
-
-    return await ask(request, AlertsQuestion, predictor, work)
+    return await ask_twin(request, model, AlertsQuestion, lambda twin, told: twin.alerts(told.policy))
 
 
 @router.post(TWINS + "/risk", summary="Probability of crossing a threshold", **described(RiskQuestion))
 async def risk(request: Request, model: str) -> Response:
     """The probability by time, and when it first reaches a level that alarms."""
-    door = Door.of(request)
-    predictor = door.model(model)
-
-    def work(question: RiskQuestion) -> dict[str, Any]:
-        twin = twin_of(door, predictor, question.patient)
-        return twin.risk(question.event, question.horizon, question.plan)
-
-    return await ask(request, RiskQuestion, predictor, work)
+    return await ask_twin(
+        request, model, RiskQuestion, lambda twin, told: twin.risk(told.event, told.horizon, told.plan)
+    )
 
 
 @router.post(TWINS + "/explain", summary="What a forecast rests on", **described(ExplainQuestion))
 async def explain(request: Request, model: str) -> Response:
     """How far the forecast moves with each input of the record and each dose of the plan."""
-    door = Door.of(request)
-    predictor = door.model(model)
-
-    def work(question: ExplainQuestion) -> dict[str, Any]:
-        return twin_of(door, predictor, question.patient).explain(question.plan, question.target)
-
-    return await ask(request, ExplainQuestion, predictor, work)
+    return await ask_twin(request, model, ExplainQuestion, lambda twin, told: twin.explain(told.plan, told.target))
 
 
 @router.post(TWINS + "/optimise", summary="Search for plans within limits", **described(OptimiseQuestion))
 async def optimise(request: Request, model: str) -> Response:
     """A front of plans, never a single order; tells which limits bind."""
-    door = Door.of(request)
-    predictor, longest = door.model(model), door.settings.limits.search
+    longest = Door.of(request).settings.limits.search
 
-    def work(question: OptimiseQuestion) -> dict[str, Any]:
-        budget = question.budget or BudgetDocument(seconds=min(BudgetDocument().seconds, 0.8 * longest))
-        twin = twin_of(door, predictor, question.patient)
-        return twin.optimise(question.plan, question.goal, question.constraints, budget)
+    def work(twin: Twin, told: OptimiseQuestion) -> dict[str, Any]:
+        budget = told.budget or BudgetDocument(seconds=min(BudgetDocument().seconds, 0.8 * longest))
+        return twin.optimise(told.plan, told.goal, told.constraints, budget)
 
-    return await ask(request, OptimiseQuestion, predictor, work, search=True)
+    return await ask_twin(request, model, OptimiseQuestion, work, search=True)

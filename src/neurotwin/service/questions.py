@@ -81,7 +81,7 @@ class OptimiseQuestion:
 
 @dataclass(frozen=True)
 class Watched:
-    """The risk that the overview of all patients sorts by; the event must be one within the plan's query."""
+    """The risk that the overview of all patients sorts by."""
 
     event: EventDocument = has(Record(EventDocument))
     horizon: HorizonDocument = has(Record(HorizonDocument))

@@ -18,13 +18,15 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from neurotwin.errors import InputError, NeurotwinError
-from neurotwin.service.app import ENVIRONMENT, create_app
+from neurotwin.service.app import create_app
 from neurotwin.service.connections import TimedConnections
 from neurotwin.service.settings import Settings
 from neurotwin.service.telemetry import MULTIPROCESS
 
 LOG = logging.getLogger("neurotwin.service")
 BACKLOG = 2048
+ENVIRONMENT = "NEUROTWIN_SERVE"
+"""Variable in which a worker finds its settings."""
 WORKER = "neurotwin.service.running:worker"
 
 
@@ -42,7 +44,7 @@ def serve(settings: Settings, tell: Callable[[str], None]) -> None:
     with listener, tempfile.TemporaryDirectory(prefix="neurotwin-metrics-") as folder:
         if settings.workers > 1:
             os.environ |= {ENVIRONMENT: settings.to_json(), MULTIPROCESS: folder}
-            create_app(settings)  # what is wrong is told once, in one line, not by every worker
+            create_app(settings).state.door.close()  # what is wrong is told once, in one line, not by every worker
             tell(_address(settings))
             Multiprocess(_config(settings, WORKER), [listener]).run()
         else:

@@ -18,10 +18,10 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist workste
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-full test-rest test-fault lint format clean
+.PHONY: help venv demo test test-full test-service test-fault lint format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## .venv with neurotwin (editable) and everything constraints.txt pins
 
@@ -41,18 +41,15 @@ demo: $(STAMP) ## simulate, train, export and query a small twin into runs/demo
 # Tests that need a real service stay out and are named at the end, so that nobody takes them for passed.
 test: $(STAMP) ## the tests, less the large counts and those that need a real service
 	$(PYTEST) -m "not full and not service"
-	@echo "Left out, because they need a real service (make test-full runs them):"
+	@echo "Left out, because they need a real service (make test-service runs them):"
 	@$(BIN)/python -m pytest --collect-only -q -m service 2>/dev/null \
 	  | awk '/::/ {print "  " $$0; n++} END {if (!n) print "  none"}'
 
 test-full: $(STAMP) ## all tests at full counts; those whose service does not answer skip by name
 	$(PYTEST)
 
-# What test-full adds to test. pytest calls an empty choice a failure, so look first.
-test-rest: $(STAMP)
-	@if $(BIN)/python -m pytest --collect-only -q -m "full or service" 2>/dev/null | grep -q '::'; \
-	then set -x; $(PYTEST) -m "full or service"; \
-	else echo "no test is marked full or service"; fi
+test-service: $(STAMP) ## the tests against real services: a database, a browser
+	$(PYTEST) -m "service and not full"
 
 test-fault: $(STAMP) ## faults at full counts, and the table of docs/reliability.md from what they counted
 	$(PYTEST) -m fault --junitxml runs/fault.xml

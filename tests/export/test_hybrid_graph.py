@@ -55,6 +55,7 @@ def check(name, posterior, folder, count, precision="float32"):
     return prove_parity(*pairs, TimelineSource(cohort.schema, scaling, step, 1), state_size=size, count=count)
 
 
+@pytest.mark.full
 def test_a_hybrid_exports_at_parity(tmp_path):
     worst = check("geng_nsclc", "encoder", tmp_path, 40)
     assert max(worst.values()) <= 1e-5 and max(worst.values()) > 0

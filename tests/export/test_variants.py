@@ -30,7 +30,10 @@ def test_an_unknown_variant_is_refused(source, tmp_path):
     assert not (tmp_path / "toy@0.1.0").exists()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant",
+    ["throughput", *(pytest.param(name, marks=pytest.mark.full) for name in VARIANTS if name != "throughput")],
+)
 def test_a_variant_answers_as_the_model_does(variant, tmp_path):
     """The toy model has doses, infusions, covariates and a clock."""
     cohort = toy_cohort(50)

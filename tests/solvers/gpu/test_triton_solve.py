@@ -23,6 +23,7 @@ def in_own_process(*arguments, **environment):
 
 
 @needs_triton
+@pytest.mark.full
 def test_in_the_interpreter():
     told = in_own_process(
         *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(HERE / "interpreted.py")),
@@ -42,6 +43,8 @@ def test_nothing_is_imported_unless_it_is_asked_for():
     code = (
         "import sys, neurotwin.models, neurotwin.training; "
         "assert 'neurotwin.solvers.triton_kernels' not in sys.modules; "
-        "assert 'neurotwin.solvers.cuda_graphs' not in sys.modules"
+        "assert 'neurotwin.solvers.cuda_graphs' not in sys.modules; "
+        "assert 'neurotwin.solvers.fused' not in sys.modules; "
+        "assert 'torch.utils.cpp_extension' not in sys.modules"
     )
     in_own_process("-c", code)

@@ -9,6 +9,8 @@ from store_cases import PLAN, visit
 from neurotwin.errors import ConfigError, DocumentError
 from neurotwin.store import Filter
 
+EVENT = {"channel": "tumour_volume", "above": 30.0, "unit": "cm3"}
+
 
 def ids(store, **chosen):
     return [one.id for one in store.patients(Filter(**chosen))]
@@ -18,9 +20,10 @@ def test_an_answer_comes_back_as_it_was_given(store, predictor):
     store.observe("p-1", visit(0), predictor)
     loaded = store.load("p-1", predictor)
     answer = loaded.twin.forecast(PLAN)
-    first = store.save_forecast("p-1", predictor, PLAN, answer, version=loaded.version, risk=0.25)
+    first = store.save_forecast("p-1", predictor, PLAN, answer, version=loaded.version, risk=0.25, event=EVENT)
     kept = store.forecasts("p-1")[0]
-    assert kept.id == first and kept.answer == answer and kept.risk == 0.25 and kept.status == answer["status"]
+    assert kept.id == first and kept.answer == answer and kept.status == answer["status"]
+    assert kept.risk == 0.25 and kept.event == EVENT
     assert kept.model == "lung_tumour@0.1.0" and kept.sha256 == predictor.bundle.sha256 and kept.current
     assert datetime.now(UTC) - kept.made < timedelta(minutes=5)
     store.observe("p-1", visit(1), predictor)
@@ -34,6 +37,8 @@ def test_an_answer_comes_back_as_it_was_given(store, predictor):
 
 def test_what_is_no_answer(store, predictor):
     store.observe("p-1", visit(0), predictor)
+    with pytest.raises(DocumentError, match="event without its risk"):
+        store.save_forecast("p-1", predictor, PLAN, {"status": "ok"}, event=EVENT)
     for answer, risk in (
         ({}, None),
         ({"status": "fine"}, None),
@@ -66,6 +71,7 @@ def test_the_overview(store, predictor, other):
     store.observe("a-1", visit(1, "a-1"), predictor)
     assert ids(store, since=moment) == ["a-1"] and ids(store, order="updated")[0] == "a-1"
     row = store.patients(Filter(prefix="a-2"))[0]
+    assert row.event is None and store.answers([row.forecast, 999]) == {row.forecast: {"status": "abstain"}}
     assert row.model == "lung_tumour@0.2.0" and row.risk == 0.1 and row.current and row.version == 1
     assert store.patients(Filter(prefix="a-1"))[0].current is None
 

@@ -106,13 +106,10 @@ async def forecast(request: Request, id: str, model: str | None = None) -> Respo
         loaded = store.load(id, predictor)
         plans = (question.plan,) if question.plan is not None else question.plans or ()
         content = loaded.twin.forecast(plans[0]) if question.plan is not None else loaded.twin.compare(plans)
-        risk = None
         if question.risk is not None:
             content["watched"] = loaded.twin.risk(question.risk.event, question.risk.horizon, question.plan)
-            watched = content["watched"]["risk"]
-            risk = None if watched is None else watched["probability"]
         if question.keep:
-            _keep(store, id, predictor, plans, content, loaded.version, risk)
+            _keep(store, id, predictor, plans, content, loaded.version)
         return content
 
     answer = await ask(request, ForecastQuestion, predictor, work)
@@ -137,11 +134,19 @@ def _keep(
     plans: tuple[PlanDocument, ...],
     content: dict[str, Any],
     version: int,
-    risk: float | None,
 ) -> None:
+    risk, event = _watched(content.get("watched") or {}, predictor.signature.time_unit)
     for plan, answer in zip(plans, content.get("plans", [content]), strict=True):
         kept = {key: part for key, part in answer.items() if key != "watched"}
-        store.save_forecast(id, predictor, plan, kept, version=version, risk=risk)
+        store.save_forecast(id, predictor, plan, kept, version=version, risk=risk, event=event)
+
+
+def _watched(answer: dict[str, Any], time_unit: str) -> tuple[float | None, dict[str, Any] | None]:
+    """The risk of an answer of `Twin.risk`, and which event within which time it is of."""
+    risk = answer.get("risk")
+    if risk is None:
+        return None, None
+    return risk["probability"], {**answer["event"], "within": risk["after"], "time_unit": time_unit}
 
 
 def _record(store: Store, id: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ class SavedForecast:
 
     Attributes:
         version: the patient's version at that time; ``current`` tells whether it is still that one.
-        risk: probability of what the caller asked to be warned of, if it told one.
+        risk: probability of what the caller asked to be warned of, if it told one; ``event`` is what that is.
     """
 
     id: int
@@ -34,6 +34,7 @@ class SavedForecast:
     answer: Mapping[str, Any]
     status: str
     risk: float | None
+    event: Mapping[str, Any] | None
     version: int
     current: bool
     made: datetime
@@ -41,15 +42,23 @@ class SavedForecast:
 
 @dataclass(frozen=True)
 class PatientSummary:
-    """A patient in the overview, with the last forecast that was kept, if any; ``current``: no document came after."""
+    """A patient in the overview, with the last forecast that was kept, if any.
+
+    Attributes:
+        forecast: its id.
+        event: which the risk is of.
+        current: no document came after.
+    """
 
     id: str
     version: int
     created: datetime
     updated: datetime
+    forecast: int | None
     model: str | None
     status: str | None
     risk: float | None
+    event: Mapping[str, Any] | None
     made: datetime | None
     current: bool | None
 
@@ -94,6 +103,7 @@ def write(
     answer: Mapping[str, Any],
     version: int,
     risk: float | None,
+    event: Mapping[str, Any] | None,
 ) -> int:
     """Keep an answer; the same plan of a patient is kept once. Returns the forecast's id."""
     made = insert(forecasts).values(
@@ -103,22 +113,25 @@ def write(
         version=version,
         status=answer["status"],
         risk=risk,
+        event=None if event is None else dict(event),
         answer=dict(answer),
         made=records.now(),
     )
     return int(connection.execute(made.returning(forecasts.c.id)).scalar_one())
 
 
-def check(answer: Mapping[str, Any], risk: float | None) -> None:
-    """Raises DocumentError when this is not one answer for one plan, or the risk no probability."""
+def check(answer: Mapping[str, Any], risk: float | None, event: Mapping[str, Any] | None) -> None:
+    """Raises DocumentError when this is not one answer for one plan, the risk no probability, or an event without."""
     if answer.get("status") not in STATUSES:
         raise DocumentError("not an answer", where="forecast: answer", expected="what Twin.forecast gave for one plan")
     try:
-        records.digest_of(answer)
+        records.digest_of([answer, event])
     except (TypeError, ValueError):
         raise DocumentError("not plain JSON", where="forecast: answer", expected="what Twin.forecast gave") from None
     if risk is not None and not (math.isfinite(risk) and 0 <= risk <= 1):
         raise DocumentError("not a probability", where="forecast: risk", expected="a number from 0 to 1")
+    if event is not None and risk is None:
+        raise DocumentError("an event without its risk", where="forecast: event", expected="a risk, or no event")
 
 
 def read(connection: Connection, patient: Row[Any], limit: int) -> list[SavedForecast]:
@@ -140,6 +153,7 @@ def read(connection: Connection, patient: Row[Any], limit: int) -> list[SavedFor
             answer=row.answer,
             status=row.status,
             risk=row.risk,
+            event=row.event,
             version=row.version,
             current=row.version == patient.version,
             made=row.made,
@@ -156,7 +170,8 @@ def overview(connection: Connection, chosen: Filter) -> list[PatientSummary]:
     newest = last.subquery()
     asked = (
         select(patients, models.c.name.label("bundle"), models.c.version.label("release"))
-        .add_columns(forecasts.c.status, forecasts.c.risk, forecasts.c.made, forecasts.c.version.label("stands_on"))
+        .add_columns(forecasts.c.id.label("forecast"), forecasts.c.status, forecasts.c.risk, forecasts.c.event)
+        .add_columns(forecasts.c.made, forecasts.c.version.label("stands_on"))
         .outerjoin(newest, newest.c.patient_id == patients.c.id)
         .outerjoin(forecasts, forecasts.c.id == newest.c.id)
         .outerjoin(models, models.c.id == forecasts.c.model_id)
@@ -167,14 +182,22 @@ def overview(connection: Connection, chosen: Filter) -> list[PatientSummary]:
             version=row.version,
             created=row.created,
             updated=row.updated,
+            forecast=row.forecast,
             model=None if row.bundle is None else f"{row.bundle}@{row.release}",
             status=row.status,
             risk=row.risk,
+            event=row.event,
             made=row.made,
             current=None if row.stands_on is None else row.stands_on == row.version,
         )
         for row in connection.execute(_chosen(asked, chosen))
     ]
+
+
+def answers(connection: Connection, ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """The answers of forecasts, by their ids."""
+    asked = select(forecasts.c.id, forecasts.c.answer).where(forecasts.c.id.in_(ids))
+    return {row.id: row.answer for row in connection.execute(asked)}
 
 
 def _chosen(asked: Select[Any], chosen: Filter) -> Select[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -157,6 +157,7 @@ class Store:
         *,
         version: int | None = None,
         risk: float | None = None,
+        event: Mapping[str, Any] | None = None,
     ) -> int:
         """Keep an answer for a plan; returns its id.
 
@@ -164,17 +165,18 @@ class Store:
             answer: what `Twin.forecast` gave, or one of the plans of `Twin.compare`.
             version: the patient's version that it stands on (of `Loaded`); by default the present one.
             risk: probability from 0 to 1 that the overview sorts by.
+            event: which it is of, as plain JSON.
 
         Raises DocumentError and UnknownPatientError.
         """
         parsed = parse_document(PlanDocument, plan, "plan")
-        answers.check(answer, risk)
+        answers.check(answer, risk, event)
 
         def attempt() -> int:
             with self._database.writing() as connection:
                 row = records.need_patient(connection, patient)
                 stands = row.version if version is None else version
-                return answers.write(connection, row, predictor, parsed, answer, stands, risk)
+                return answers.write(connection, row, predictor, parsed, answer, stands, risk, event)
 
         return self._database.retry(attempt)
 
@@ -194,6 +196,11 @@ class Store:
         """Patients with their last forecasts."""
         with self._database.reading() as connection:
             return answers.overview(connection, chosen or Filter())
+
+    def answers(self, forecasts: Collection[int]) -> dict[int, dict[str, Any]]:
+        """What was answered, by the ids of forecasts; those that are gone are left out."""
+        with self._database.reading() as connection:
+            return answers.answers(connection, forecasts)
 
     def models(self) -> list[states.ModelVersion]:
         """Bundles that were used, in the order in which they came."""

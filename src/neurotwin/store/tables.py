@@ -174,6 +174,7 @@ forecasts = Table(
     Column("version", Integer, nullable=False),  # of the patient, on which the forecast stands
     Column("status", Text, nullable=False),
     Column("risk", Double),
+    Column("event", JSON(none_as_null=True)),  # which the risk is of
     Column("answer", JSON, nullable=False),
     Column("made", Moment, nullable=False),
     Index(None, "patient_id", "model_id"),

@@ -53,6 +53,23 @@ def test_the_riskiest_come_first_and_the_stale_are_marked(people):
     assert page.count('class="spark') == 5 and "before the last change" in page and "never asked" in page
 
 
+def test_each_risk_tells_what_it_is_of(people):
+    page = people.get("/population").text
+    assert "tumour volume above" in page and "different events" not in page
+
+
+def test_risks_of_different_events_are_pointed_out(tmp_path):
+    with application(tmp_path, store=str(tmp_path / "twins.db")) as client:
+        for number, above in enumerate((20.0, 40.0)):
+            path, document = f"/v1/twins/p-{number}", PATIENT | {"id": f"p-{number}"}
+            assert client.post(f"{path}/observe", json=document).status_code == 200
+            event = {**FORECAST["risk"]["event"], "above": above}
+            asked = FORECAST | {"risk": {**FORECAST["risk"], "event": event}}
+            assert client.post(f"{path}/forecast", json=asked).status_code == 200
+        page = " ".join(client.get("/population").text.split())
+    assert "above 20 cm3" in page and "above 40 cm3" in page and "different events" in page
+
+
 def test_filters(people):
     names = lambda **query: {name for _, name in rows(people.get("/population", params=query))}  # noqa: E731
     everyone = {"a-0", "b-1", "a-2", "b-3", "a-4", "b-5"}

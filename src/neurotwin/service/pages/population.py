@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -12,20 +14,20 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from neurotwin.pages.markup import text
+from neurotwin.pages.markup import text, unit_text
 from neurotwin.service.door import Door
 from neurotwin.service.pages.frame import field as labelled
 from neurotwin.service.pages.frame import options, page
 from neurotwin.service.pages.patient import told_of
-from neurotwin.service.pages.spark import bar, percent, spark
-from neurotwin.store import Filter, PatientSummary, SavedForecast, Store
+from neurotwin.service.pages.spark import bar, percent, short, spark
+from neurotwin.store import Filter, PatientSummary, Store
 
 router = APIRouter()
 ON_PAGE = 50
 """Patients on one page, and forecasts that one press of the button renews at most."""
 STATUSES = {"": "any", "ok": "ok", "degraded": "with a warning", "abstain": "silent"}
 ORDERS = {"risk": "highest risk", "updated": "last change", "id": "pseudonym"}
-Row = tuple[PatientSummary, SavedForecast | None]
+Row = tuple[PatientSummary, Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,10 @@ async def population(request: Request) -> Response:
 
 
 def _rows(store: Store, chosen: Filter) -> list[Row]:
-    """Patients, each with the last forecast of the model that was asked for."""
-    found = []
-    for one in store.patients(chosen):
-        last = None
-        if one.made is not None:
-            kept = store.forecasts(one.id, limit=20)
-            last = next((saved for saved in kept if saved.model == one.model), None)
-        found.append((one, last))
-    return found
+    """Patients, each with the answer of the last forecast of the model that was asked for."""
+    found = store.patients(chosen)
+    kept = store.answers([one.forecast for one in found if one.forecast is not None])
+    return [(one, None if one.forecast is None else kept.get(one.forecast)) for one in found]
 
 
 def _filters(door: Door, asked: Asked) -> str:
@@ -133,18 +130,19 @@ def _table(rows: list[Row], asked: Asked) -> str:
     head = ("Patient", "Risk", "Forecast", "Course", "Last answer", "Asked", "Record changed")
     columns = "".join(f'<th scope="col">{one}</th>' for one in head)
     body = "".join(_row(one, last) for one, last in shown)
-    return f"""<div class="scroll" tabindex="0" role="region" aria-label="Patients"><table class="people">
+    return f"""{_mixed(shown)}<div class="scroll" tabindex="0" role="region" aria-label="Patients">
+<table class="people">
 <caption>{len(shown)} patient{"s" * (len(shown) > 1)}, from number {asked.chosen.offset + 1}. The risk is
 that of the event which the forecast was asked about.</caption>
 <thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table></div>{_pages(rows, asked)}"""
 
 
-def _row(one: PatientSummary, last: SavedForecast | None) -> str:
+def _row(one: PatientSummary, last: Mapping[str, Any] | None) -> str:
     link = f'<a href="/twins/{text(quote(one.id, safe=""))}">{text(one.id)}</a>'
-    risk = "not asked" if one.risk is None else f"{bar(one.risk)}{percent(one.risk)}"
+    risk = "not asked" if one.risk is None else f"{bar(one.risk)}{percent(one.risk)}{_event(one.event)}"
     status = one.status or "none"
     label = STATUSES.get(status, "never asked")
-    drawing, ends = spark(last.answer) if last is not None else ("", "")
+    drawing, ends = spark(last) if last is not None else ("", "")
     stale = '<span class="stale">before the last change</span>' if one.current is False else ""
     made = "never" if one.made is None else f"{_when(one.made)} {stale}"
     cells = (
@@ -157,6 +155,24 @@ def _row(one: PatientSummary, last: SavedForecast | None) -> str:
     )
     state = "never" if one.current is None else "current" if one.current else "stale"
     return f'<tr data-state="{state}"><th scope="row">{link}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+
+
+def _event(event: Mapping[str, Any] | None) -> str:
+    """Which event a risk is of; what was kept before this was told has none."""
+    if event is None:
+        return ""
+    side = "above" if "above" in event else "below"
+    return f""" <small class="hint">{text(event["channel"].replace("_", " "))} {side} {short(event[side])}
+{unit_text(event["unit"])} within {short(event["within"])} {text(event["time_unit"])}</small>"""
+
+
+def _mixed(rows: list[Row]) -> str:
+    """A word of warning where risks of several events stand in one order."""
+    told = {json.dumps(one.event, sort_keys=True) for one, _ in rows if one.risk is not None}
+    if len(told) < 2:
+        return ""
+    return """<p class="verdict warned" role="note">The risks on this page are of different events: their order
+says little.</p>"""
 
 
 def _pages(rows: list[Row], asked: Asked) -> str:

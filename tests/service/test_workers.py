@@ -121,6 +121,8 @@ def test_a_worker_is_killed_twenty_times_under_load(serve, tmp_path):
         for thread in load:
             kept = {entry["request"] for entry in http.get(f"/v1/twins/p-{thread.number}").json()["history"]}
             assert set(thread.told) <= kept
+        # Requests that died with their worker are not open any more; the one that asks is.
+        assert "neurotwin_requests_open 1.0" in http.get("/metrics").text.splitlines()
     one.stop()
     assert verify_audit(one.audit) > 100
 

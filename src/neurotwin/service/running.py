@@ -15,6 +15,7 @@ from dataclasses import replace
 from types import FrameType
 
 import uvicorn
+from prometheus_client import multiprocess
 from uvicorn.supervisors import Multiprocess
 
 from neurotwin.errors import InputError, NeurotwinError
@@ -46,13 +47,25 @@ def serve(settings: Settings, tell: Callable[[str], None]) -> None:
             os.environ |= {ENVIRONMENT: settings.to_json(), MULTIPROCESS: folder}
             create_app(settings).state.door.close()  # what is wrong is told once, in one line, not by every worker
             tell(_address(settings))
-            Multiprocess(_config(settings, WORKER), [listener]).run()
+            Workers(_config(settings, WORKER), [listener]).run()
         else:
             app = create_app(settings)
             tell(_address(settings))
             for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises again what ended it: it has ended well
                 signal.signal(number, _nothing)
             uvicorn.Server(_config(settings, app)).run([listener])
+
+
+class Workers(Multiprocess):
+    """Worker processes of which the metrics forget what died with one of them: its requests are no longer open."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Look after the workers."""
+        before = [process.pid for process in self.processes]
+        super().keep_subprocess_alive()
+        for pid in before:
+            if pid is not None and pid not in [process.pid for process in self.processes]:
+                multiprocess.mark_process_dead(pid)
 
 
 def worker() -> object:

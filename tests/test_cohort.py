@@ -219,3 +219,9 @@ def test_a_large_cohort_loads_in_two_seconds(tmp_path, n_subjects, n_visits):
 def test_a_copied_cohort_is_the_same(cohort, folder, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     assert same(Cohort.load(tmp_path / "copy", verify=True), cohort)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, toy_cohort):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CohortError, match="check the path"):
+        toy_cohort.save(tmp_path / "file" / "cohort")

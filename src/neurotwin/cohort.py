@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from neurotwin.disk import disk_errors
 from neurotwin.errors import CohortError
 from neurotwin.events import Doses, EventTable, Observations
 from neurotwin.extras import need
@@ -155,17 +156,19 @@ class Cohort:
         return self.take(chosen)
 
     def save(self, folder: Path, *, shard_size: int = 50_000) -> str:
-        """Write to ``folder`` (created; must hold no cohort) and return the hash of its content."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write to ``folder`` (created) and return the hash of its content.
+
+        Raises CohortError when it holds a cohort or cannot be written, ResourceError when the disk is full.
+        """
         if (folder / "cohort.json").exists():
-            raise CohortError(
-                "the folder holds a cohort already", where=str(folder), remedy="choose another folder or remove it"
-            )
-        shards = []
-        for number, first in enumerate(range(0, max(len(self), 1), shard_size)):
-            part = self.take(np.arange(first, min(first + shard_size, len(self))))
-            shards.append(write_shard(folder, number, part))
-        return write_manifest(folder, self.schema, shards, self.provenance)
+            remedy = "choose another folder or remove it"
+            raise CohortError("the folder holds a cohort already", where=str(folder), remedy=remedy)
+        with disk_errors(folder, CohortError):
+            folder.mkdir(parents=True, exist_ok=True)
+            starts = range(0, max(len(self), 1), shard_size)
+            parts = (self.take(np.arange(first, min(first + shard_size, len(self)))) for first in starts)
+            shards = [write_shard(folder, number, part) for number, part in enumerate(parts)]
+            return write_manifest(folder, self.schema, shards, self.provenance)
 
     @classmethod
     def load(cls, folder: Path, *, verify: bool = False) -> Self:

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "neurotwin"
 TORCH_FREE = ("simulators", "ingest", "evaluation", "runtime", "store", "pages")
 TORCH_FREE_FILES = (
+    "disk",
     "errors",
     "schema",
     "units",

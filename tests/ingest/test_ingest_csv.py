@@ -343,7 +343,7 @@ def test_output_is_whole_or_not_there(tmp_path, long, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("neurotwin.ingest.report.IngestReport.write", fail)
-        with pytest.raises(Exception, match="NT-4000 no space left") as caught:
+        with pytest.raises(Exception, match="NT-4000 the disk is full") as caught:
             ingest_csv(source, long, output)
     assert caught.value.exit_code == 4 and not list(output.parent.iterdir())
     output.mkdir()

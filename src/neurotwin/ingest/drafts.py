@@ -1,13 +1,13 @@
 """Where a cohort is made: a folder beside its place, renamed at the end: whoever looks sees all of it or none."""
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from neurotwin.errors import IngestError, ResourceError
+from neurotwin.disk import disk_errors
+from neurotwin.errors import IngestError
 
 SCRATCH = ".scratch"
 
@@ -19,25 +19,13 @@ def check_output(output: Path) -> None:
 
 
 @contextmanager
-def os_errors(where: str) -> Iterator[None]:
-    """Turn what the system refuses into one line: ResourceError for a full disk, else IngestError."""
-    try:
-        yield
-    except OSError as error:
-        what = (error.strerror or "the system refused").lower()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ResourceError(what, where=where, remedy="free some space") from None
-        raise IngestError(what, where=where, remedy="check the path and its permissions") from None
-
-
-@contextmanager
 def draft_of(output: Path) -> Iterator[Path]:
     """A folder ``.NAME.PID.partial`` beside the output, gone at the end unless `publish` made it the output.
 
     Its folder `SCRATCH` can be read by its owner only. What killed processes left behind is removed first.
     """
     draft = output.parent / f".{output.name}.{os.getpid()}.partial"
-    with os_errors(str(output)):
+    with disk_errors(output, IngestError):
         output.parent.mkdir(parents=True, exist_ok=True)
         for left in output.parent.iterdir():
             pid = left.name.removeprefix(f".{output.name}.").removesuffix(".partial")

@@ -12,12 +12,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from neurotwin.disk import disk_errors
+from neurotwin.errors import IngestError
 from neurotwin.ingest.batches import Reader, TextTable
 from neurotwin.ingest.buckets import Buckets, buckets_for
 from neurotwin.ingest.build import Gathered, finish
 from neurotwin.ingest.channels import build_channels
 from neurotwin.ingest.convert import Converter
-from neurotwin.ingest.drafts import SCRATCH, check_output, draft_of, os_errors, publish
+from neurotwin.ingest.drafts import SCRATCH, check_output, draft_of, publish
 from neurotwin.ingest.layouts import build_layout
 from neurotwin.ingest.mapping import SourceMapping
 from neurotwin.ingest.mapping_file import load_mapping
@@ -59,7 +61,7 @@ def ingest(
         events, scratch = draft / SCRATCH / "events", draft / SCRATCH / "reader"
         events.mkdir()
         scratch.mkdir()
-        with os_errors(shown), _bar(progress) as bar:
+        with disk_errors(shown, IngestError), _bar(progress) as bar:
             tables = reader.tables(source, plan, scratch, bar.advance)
             bar.open(sum(one.volume for one in tables))
             count = buckets_for((one.volume, plan.tables[one.table]) for one in tables)
@@ -68,7 +70,7 @@ def ingest(
                 for one in tables:
                     _read(one, gathered)
         report = IngestReport(shown, plan, gathered.rows.files, gathered.items, output=output)
-        with os_errors(str(output)):
+        with disk_errors(output, IngestError):
             finish(gathered, draft, reader.kind, report, key)
             publish(draft, output)
     return report

@@ -5,7 +5,6 @@ note is written after its shard has appeared, so a shard without one is made aga
 written and ``.simulation/`` removed: nothing of workers, restarts or times is left, and equal runs leave equal bytes.
 """
 
-import errno
 import hashlib
 import json
 import shutil
@@ -16,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from neurotwin.cohort import Cohort, read_manifest, write_manifest, write_shard
-from neurotwin.errors import CohortError, OutputInUseError, ResourceError
+from neurotwin.disk import disk_errors
+from neurotwin.errors import CohortError, OutputInUseError
 from neurotwin.extras import need
 from neurotwin.schema import Schema
 
 WORK, ABOUT = ".simulation", "about.json"
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -108,29 +107,22 @@ def hold(folder: Path) -> Iterator[None]:
         CohortError: it cannot be written.
         ResourceError: the disk is full.
     """
-    filelock = need("filelock", "simulate")
-    try:
-        (folder / WORK).mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(folder / WORK / "lock", timeout=0):
-            try:
-                yield
-            finally:
-                if not ((folder / WORK / ABOUT).exists() and (folder / "shards").exists()):  # nothing is unfinished
-                    shutil.rmtree(folder / WORK)
-    except filelock.Timeout:
-        raise OutputInUseError(
-            "another run writes this cohort", where=str(folder), remedy="wait, or choose another output folder"
-        ) from None
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise ResourceError(
-                "the disk is full", where=str(folder), remedy="make room and start again: whole shards are kept"
+    filelock, fresh = need("filelock", "simulate"), not folder.exists()
+    with disk_errors(folder, CohortError, kept="whole shards are kept"):
+        try:
+            (folder / WORK).mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(folder / WORK / "lock", timeout=0):
+                try:
+                    yield
+                finally:
+                    if not ((folder / WORK / ABOUT).exists() and (folder / "shards").exists()):  # nothing is unfinished
+                        shutil.rmtree(folder / WORK)
+                        if fresh and not any(folder.iterdir()):
+                            folder.rmdir()
+        except filelock.Timeout:
+            raise OutputInUseError(
+                "another run writes this cohort", where=str(folder), remedy="wait, or choose another output folder"
             ) from None
-        raise CohortError(
-            f"the folder cannot be written ({type(error).__name__})",
-            where=str(folder),
-            expected="a folder that can be written",
-        ) from None
 
 
 def _plain(content: Any) -> Any:

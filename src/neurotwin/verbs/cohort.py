@@ -1,6 +1,5 @@
 """neurotwin cohort describe, neurotwin cohort validate, neurotwin cohort to-meds."""
 
-import errno
 import json
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from neurotwin.cohort import Cohort
+from neurotwin.disk import disk_errors
 from neurotwin.errors import CohortError
 from neurotwin.inventory import describe, validate
 
@@ -61,17 +61,13 @@ def write_meds(folder: Path, output: Path, epoch: str) -> None:
 
     Raises:
         CohortError: there is no cohort, or the data set cannot be made or written there.
+        ResourceError: the disk is full.
     """
     from neurotwin.inventory.to_meds import read_epoch, to_meds
 
     moment = read_epoch(epoch)
-    try:
+    with disk_errors(output, CohortError):
         done = to_meds(Cohort.load(folder), output, epoch=moment)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        what = (error.strerror or "the system refused").lower()
-        raise CohortError(what, where=str(output), remedy="check the path and its permissions") from None
     print(f"{done.subjects} subjects, {done.events} events in {done.folder}", file=sys.stderr)
 
 

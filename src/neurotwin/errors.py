@@ -25,7 +25,8 @@ command line is the error's own. Messages carry names, units and counts, never a
     |   +-- IntegrityError     a file that does not match its recorded hash
     |   +-- ParityError        an exported graph that does not reproduce its model
     +-- ResourceError (exit 4)
-        +-- DeadlineError      an answer that takes longer than it may
+    |   +-- DeadlineError      an answer that takes longer than it may
+    +-- PreemptedError (exit 75)   a signal ended the work, which can be gone on with
 """
 
 from typing import ClassVar
@@ -192,3 +193,10 @@ class DeadlineError(ResourceError):
     """An answer takes longer than it may."""
 
     code = "NT-4100"
+
+
+class PreemptedError(NeurotwinError):
+    """A signal asked the process to end; what it had done is kept, and the same command goes on with it."""
+
+    code = "NT-1310"
+    exit_code = 75

@@ -34,6 +34,8 @@ def recipe_of(config: dict[str, Any]) -> Recipe:
         output_dir=Path(config["paths"]["output_dir"]),
         seed=config["seed"],
         resume=bool(config.get("resume")),
+        compiled=bool(config.get("compile")),
+        branch_from=Path(config["branch_from"]) if config.get("branch_from") else None,
         config=config,
     )
 

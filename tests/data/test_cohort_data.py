@@ -31,7 +31,7 @@ def same(one, other):
 
 def batches(folder, part="train", epoch=0, **more):
     data = CohortData(folder, batch_size=8, seed=more.pop("seed", 3), **more)
-    data.trainer = type("At", (), {"current_epoch": epoch})()
+    data.trainer = type("At", (), {"current_epoch": epoch, "global_rank": 0, "world_size": 1})()
     return list(data.train_dataloader() if part == "train" else data.val_dataloader())
 
 

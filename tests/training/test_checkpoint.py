@@ -97,16 +97,19 @@ def test_anything_that_would_need_pickle_is_refused(tmp_path, thing):
     assert not list(tmp_path.iterdir())
 
 
-def test_every_truncation_is_refused(path):
+@pytest.mark.fault
+def test_every_truncation_is_refused(path, tally):
     raw = path.read_bytes()
     for length in sorted({0, 1, 7, 8, 9, len(raw) // 2, len(raw) - 1, *random.Random(0).sample(range(len(raw)), 30)}):
         path.write_bytes(raw[:length])
         with pytest.raises(IntegrityError):
             read_checkpoint(path)
+    tally("a checkpoint cut short", tried=37)
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.full)])
-def test_every_flipped_bit_is_refused(path, count):
+@pytest.mark.fault
+def test_every_flipped_bit_is_refused(path, count, tally):
     raw = path.read_bytes()
     rng = random.Random(count)
     for position in rng.sample(range(len(raw) * 8), min(count, len(raw) * 8)):
@@ -117,6 +120,7 @@ def test_every_flipped_bit_is_refused(path, count):
             read_checkpoint(path)
     path.write_bytes(raw)
     assert equal(read_checkpoint(path), CONTENT)
+    tally("a bit flipped in a checkpoint", tried=count)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,7 @@ def test_a_failed_write_leaves_the_old_checkpoint_whole(path, monkeypatch):
     def full(*args, **more):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("neurotwin.training.checkpoint.os.fsync", full)
+    monkeypatch.setattr("neurotwin.training.durable.os.fsync", full)
     with pytest.raises(ResourceError, match="could not be written"):
         write_checkpoint(path, {"new": torch.ones(3)})
     assert equal(read_checkpoint(path), CONTENT)

@@ -53,6 +53,7 @@ def test_a_run_leaves_what_is_needed_to_use_it(trained, cohort_folder):
         ".lock",
         "checkpoints/best.safetensors",
         "checkpoints/last.safetensors",
+        "checkpoints/previous.safetensors",
     }
     metrics = json.loads((trained / "metrics.json").read_text())
     assert metrics["epochs"] == 2 and metrics["steps"] == 2 * 3 and metrics["failed_subjects"] == 0
@@ -198,7 +199,7 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path, arguments, capsys)
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
 @pytest.mark.parametrize("use", ["resume", "load"])
 def test_a_damaged_checkpoint_is_refused(copied, arguments, capsys, damage, use):
-    for name in ("best", "last"):
+    for name in ("best", "last", "previous"):
         path = copied / "checkpoints" / f"{name}.safetensors"
         raw = bytearray(path.read_bytes())
         raw[-3] ^= 1

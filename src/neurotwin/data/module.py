@@ -1,11 +1,13 @@
 """The Lightning data module over a cohort: split by subject, cut at random visits, the same for the same seed."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from neurotwin.cohort import Cohort
 from neurotwin.data.batch import Batch, random_batch, random_cuts
@@ -24,6 +26,8 @@ class EpisodeBatches(Dataset[Batch]):
         events: also ask how follow-up ended.
         window: batches among which subjects with records of like length are put together and cut at like places
             (`neurotwin.data.bucketing`); 1 leaves them as they come.
+        share: which of how many processes this one is; it gets every n-th subject of each batch, maybe none. Batches
+            and cuts are those of a single process.
     """
 
     def __init__(
@@ -40,8 +44,9 @@ class EpisodeBatches(Dataset[Batch]):
         forget: float = 0.0,
         events: bool = False,
         window: int = 1,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
-        self.cohort, self.seed = cohort, seed
+        self.cohort, self.seed, self.mine = cohort, seed, share
         self.how: dict[str, Any] = {
             "max_step": max_step,
             "min_visits": min_visits,
@@ -65,7 +70,23 @@ class EpisodeBatches(Dataset[Batch]):
 
     def __getitem__(self, index: int) -> Batch:
         rng = np.random.default_rng((*self.seed, index))
-        return random_batch(self.cohort, self.chosen[index], rng, share=self.share[index], **self.how)
+        batch = random_batch(self.cohort, self.chosen[index], rng, share=self.share[index], **self.how)
+        first, n = self.mine
+        return batch if n == 1 else batch.take(torch.arange(len(batch.start))[first::n])
+
+
+class From(Sampler[int]):
+    """The batches of an epoch from one of them on; its length is that of the whole epoch, of which Lightning keeps
+    count."""
+
+    def __init__(self, first: int, n: int) -> None:
+        self.first, self.n = first, n
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.n))
+
+    def __len__(self) -> int:
+        return self.n
 
 
 class CohortData(pl.LightningDataModule):
@@ -73,7 +94,8 @@ class CohortData(pl.LightningDataModule):
 
     Args:
         cohort: folder of the cohort.
-        batch_size: subjects per batch and device.
+        batch_size: subjects per batch and process; several processes share the batches that one with as many more
+            subjects per batch would have.
         min_visits: visits that a subject needs up to its cut.
         max_horizon: longest time ahead that is asked for, in the schema's time unit; None for no limit.
         repeats: cuts per subject and epoch.
@@ -133,6 +155,7 @@ class CohortData(pl.LightningDataModule):
         self.num_workers, self.seed, self.window = num_workers, seed, window
         self.max_step, self.events = 1.0, False
         self._whole: Cohort | None = None
+        self._resumed = (0, 0)
 
     @property
     def cohort(self) -> Cohort:
@@ -157,8 +180,27 @@ class CohortData(pl.LightningDataModule):
         """Scales of the training part; no other subject touches them."""
         return Scaling.fit(self.cohort.part("train", self.rotation))
 
+    def state_dict(self) -> dict[str, Any]:
+        """The epoch and how many of its batches are done."""
+        if self.trainer is None:
+            return {}
+        done = self.trainer.fit_loop.epoch_loop.batch_progress
+        epoch = self.trainer.current_epoch
+        return {"place": [epoch + 1, 0] if done.is_last_batch else [epoch, done.current.ready]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on after the batches that were done."""
+        epoch, done = state["place"]
+        self._resumed = (epoch, done)
+
+    def place(self) -> tuple[int, int]:
+        """The epoch, and how many of its batches were done before this process began. Lightning asks for batches before
+        it knows that it goes on."""
+        epoch = max(self.trainer.current_epoch if self.trainer else 0, self._resumed[0])
+        return epoch, self._resumed[1] if epoch == self._resumed[0] else 0
+
     def train_dataloader(self) -> DataLoader[Batch]:
-        epoch = self.trainer.current_epoch if self.trainer else 0
+        epoch, done = self.place()
         data = EpisodeBatches(
             self.train_part(),
             seed=(self.seed, 0, epoch),
@@ -167,9 +209,9 @@ class CohortData(pl.LightningDataModule):
             forget=self.forget,
             events=self.events,
             window=self.window,
-            **self.how,
+            **self._shared(),
         )
-        return self._loader(data)
+        return self._loader(data, From(done, len(data)) if done else None)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         part = self.validation_part()
@@ -182,12 +224,19 @@ class CohortData(pl.LightningDataModule):
                 repeats=2,
                 shuffle=False,
                 events=self.events,
-                **self.how,
+                **self._shared(),
             )
         )
 
-    def _loader(self, data: EpisodeBatches) -> DataLoader[Batch]:
-        return DataLoader(data, batch_size=None, num_workers=self.num_workers, persistent_workers=False)
+    def _shared(self) -> dict[str, Any]:
+        """How batches are made when each process takes its share of them."""
+        rank, n = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return {**self.how, "batch_size": self.how["batch_size"] * n, "share": (rank, n)}
+
+    def _loader(self, data: EpisodeBatches, sampler: From | None = None) -> DataLoader[Batch]:
+        return DataLoader(
+            data, batch_size=None, sampler=sampler, num_workers=self.num_workers, persistent_workers=False
+        )
 
 
 def _with_visits(part: Cohort, min_visits: int, *, events: bool) -> Cohort:

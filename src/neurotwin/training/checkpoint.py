@@ -1,21 +1,22 @@
 """Checkpoints without pickle: one safetensors file whose metadata holds everything that is not a tensor.
 
-A file is written beside its place, synced, and renamed: it is the old one or the new one, never half of one. It carries
-the hash of its own content, because safetensors itself would not notice a flipped bit.
+A file is written beside its place, synced, and renamed: it is the old one or the new one, never half of one, whatever
+kills the process or the machine. It carries the hash of its own content, because safetensors itself would not notice a
+flipped bit.
 """
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from neurotwin.errors import IntegrityError, ResourceError
+from neurotwin.training.durable import write_bytes
 
 FORMAT = "neurotwin-checkpoint-2"
 
@@ -24,8 +25,11 @@ class SafetensorsCheckpoints(CheckpointIO):
     """Lightning's checkpoints as safetensors."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint; raises ResourceError when the disk does not take it (an older file stays whole)."""
-        write_checkpoint(Path(path), checkpoint)
+        """Write a checkpoint; raises ResourceError when the disk does not take it (an older file stays whole).
+
+        ``storage_options`` may name ``previous``, see `write_checkpoint`.
+        """
+        write_checkpoint(Path(path), checkpoint, **(storage_options or {}))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
         """Read a checkpoint."""
@@ -36,26 +40,25 @@ class SafetensorsCheckpoints(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write nested plain data and tensors; raises TypeError for anything else, ResourceError when the disk is full."""
+def write_checkpoint(path: Path, content: dict[str, Any], *, previous: Path | None = None) -> None:
+    """Write nested plain data and tensors; a file that stands there already is kept as ``previous`` if that is named.
+
+    Raises:
+        TypeError: something is neither a tensor nor plain data.
+        ResourceError: the disk does not take it; what was there stays whole.
+    """
     tensors: dict[str, torch.Tensor] = {}
     document = json.dumps(_encode(content, tensors))
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    metadata = {"format": FORMAT, "document": document, "sha256": _digest(document, tensors)}
     try:
-        save_file(
-            tensors, draft, metadata={"format": FORMAT, "document": document, "sha256": _digest(document, tensors)}
-        )
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
-        draft.replace(path)
-    except (OSError, SafetensorError) as error:
-        draft.unlink(missing_ok=True)
+        write_bytes(path, save(tensors, metadata), keep=previous)
+    except OSError as error:
         raise ResourceError(
             "the checkpoint could not be written",
             where=str(path),
             expected="room on the disk and permission",
-            remedy=f"the earlier checkpoint is whole ({type(error).__name__})",
+            remedy=f"the earlier checkpoint is whole ({error.strerror})",
         ) from None
 
 

@@ -1,6 +1,6 @@
 """The Lightning module: one step of training a surrogate."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -12,6 +12,8 @@ from neurotwin.data import Batch
 from neurotwin.errors import SolverError
 from neurotwin.models import Prediction, Surrogate
 from neurotwin.training.balance import Balance
+from neurotwin.training.means import EpochMeans
+from neurotwin.training.ranks import rank, several, summed
 
 MEASURES = "validation/measures/"
 """Before the names of what a model tells of itself."""
@@ -50,6 +52,8 @@ class SurrogateTraining(pl.LightningModule):
         self.model, self.loss = model, loss
         self.make_optimizer, self.make_scheduler, self.max_failed = optimizer, scheduler, max_failed
         self.seen, self.failed, self.seed = 0, 0, seed
+        self.means, self.validated = EpochMeans(), EpochMeans()
+        self.measures: dict[str, float] = {}
         weight = float(getattr(loss, "balance", 0.0))
         self.balance = Balance(model, weight) if weight else None
 
@@ -63,41 +67,71 @@ class SurrogateTraining(pl.LightningModule):
         costs = [cost for cost in (past, prediction.cost, told) if cost is not None]
         return prediction, sum(costs[1:], start=costs[0]) if costs else None
 
+    def on_train_epoch_start(self) -> None:
+        self.means.clear()
+
     def training_step(self, batch: Batch, index: int) -> Tensor | None:
-        # A random stream for each step, so that a resumed run draws what an uninterrupted one does.
-        stream = np.random.SeedSequence((self.seed, self.current_epoch, index))
-        torch.manual_seed(int(stream.generate_state(1)[0]))
-        per_subject, _ = self._score(batch)
-        self.seen += len(per_subject)
-        while not (finite := torch.isfinite(per_subject)).all():
-            # A subject that blew up poisons the gradient of shared weights even with weight 0: solve without it.
-            self._count_failures(batch.subject[~finite])
-            if not finite.any():
-                return None
-            batch = batch.take(finite)
-            per_subject, _ = self._score(batch)
-        size = _size(batch)
-        loss = per_subject.sum() / size
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=size, prog_bar=True)
-        return loss
+        self.draw_from_own_stream(index)
+        seen = len(batch.start)
+        batch, per_subject, bad = self._solved(batch)
+        mine = (0.0, 0, 0) if per_subject is None else (float(per_subject.detach().sum()), _size(batch), 1)
+        size, solved = self._count(*mine, seen, bad)
+        mean = None if per_subject is None else per_subject.sum() / size
+        return self._shared(mean) if several() and solved else mean
+
+    def _shared(self, mean: Tensor | None) -> Tensor:
+        """A process's part of a loss that several have: they are averaged, and what is wanted is their sum. Each of
+        them waits for the gradient of every parameter, of those too that this one has not used."""
+        nothing = torch.stack([item.sum() for item in self.parameters() if item.requires_grad]).sum() * 0
+        return nothing if mean is None else mean * self.trainer.world_size + nothing
 
     def validation_step(self, batch: Batch, index: int) -> None:
+        if not len(batch.start):
+            return
         per_subject, prediction = self._score(batch)
-        size = _size(batch)
+        size = _size(batch) or (0 if several() else 1)
         value = self.model.scaler.value(batch.value, batch.mask)
         error = (prediction.mean - value).abs() * batch.mask
-        self.log("validation/loss", per_subject.sum() / size, batch_size=size, prog_bar=True)
-        self.log("validation/absolute_error", error.sum() / size, batch_size=size)
+        self.validated.add("validation/loss", float(per_subject.sum()), size)
+        self.validated.add("validation/absolute_error", float(error.sum()), size)
 
         if type(self.model).measures is not Surrogate.measures:
             for name, measured in self.model.measures(self._followed(batch)[0], batch.plan).items():
-                self.log(f"{MEASURES}{name}", measured, batch_size=len(batch.start))
+                self.validated.add(f"{MEASURES}{name}", float(measured) * len(batch.start), len(batch.start))
+
+    def on_validation_epoch_start(self) -> None:
+        self.validated.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        found = self.validated.together().means()
+        for name, value in found.items():
+            self.log(name, value, prog_bar=name == "validation/loss")
+        self.measures = {name: value for name, value in found.items() if name.startswith(MEASURES)}
+
+    def on_train_epoch_end(self) -> None:
+        """Logged here, for Lightning would only after the checkpoint: who resumed from it would miss the epoch."""
+        told = self.means.means()
+        if self.failed:
+            told["train/failed_subjects"] = float(self.failed)
+        for name, value in told.items():
+            self.log(name, value, prog_bar=name == "train/loss", logger=False)
+        for logger in self.loggers:
+            logger.log_metrics({**told, "epoch": self.current_epoch}, step=self.global_step - 1)
+            logger.save()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["subjects"] = {"seen": self.seen, "failed": self.failed}
+        checkpoint["means"], checkpoint["measures"] = self.means.state_dict(), dict(self.measures)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.seen, self.failed = (checkpoint.get("subjects", {}).get(name, 0) for name in ("seen", "failed"))
+        self.means.load_state_dict(checkpoint.get("means", {}))
+        self.measures = dict(checkpoint.get("measures", {}))
+
+    def draw_from_own_stream(self, index: int) -> None:
+        """A random stream for each step and process, so that a resumed run draws what an uninterrupted one does."""
+        key = (self.seed, self.current_epoch, index, *((rank(),) if rank() else ()))
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())
@@ -122,18 +156,41 @@ class SurrogateTraining(pl.LightningModule):
         loss = self.loss(prediction, batch.value, batch.mask, batch.censor, self.model.scaler, batch.events)
         return loss if cost is None else loss + cost, prediction
 
-    def _count_failures(self, subjects: Tensor) -> None:
-        self.failed += len(subjects)
-        self.log("train/failed_subjects", float(self.failed), reduce_fx="max")
-        if self.failed > max(1, self.max_failed * self.seen):
+    def _solved(self, batch: Batch) -> tuple[Batch, Tensor | None, list[int]]:
+        """The subjects with a finite loss and those losses, None where there are none; and who had none."""
+        bad: list[int] = []
+        while len(batch.start):
+            per_subject, _ = self._score(batch)
+            finite = torch.isfinite(per_subject)
+            if finite.all():
+                return batch, per_subject, bad
+            # A subject that blew up poisons the gradient of shared weights even with weight 0: solve without it.
+            bad += batch.subject[~finite].tolist()
+            batch = batch.take(finite)
+        return batch, None, bad
+
+    def _count(self, loss: float, size: int, solved: int, seen: int, bad: Sequence[int]) -> tuple[int, int]:
+        """Add what a step had in all processes: the summed loss, of how many values, whether there is one, of how many
+        subjects, and who had none. Returns how many values the loss is to be divided by, and how many processes have
+        one.
+
+        Raises SolverError when too many subjects failed, in all processes at once.
+        """
+        total, values, solves, more, failed = summed([loss, size, solved, seen, len(bad)], self.device)
+        self.seen, self.failed = self.seen + int(more), self.failed + int(failed)
+        whole = max(int(values), 1)
+        if solves:
+            self.means.add("train/loss", total, whole)
+        if failed and self.failed > max(1, self.max_failed * self.seen):
             raise SolverError(
                 f"{self.failed} of {self.seen} subjects had a loss that is not finite",
-                where=f"cohort rows {subjects.tolist()[:10]}",
+                where=f"cohort rows {list(bad)[:10]}",
                 expected=f"at most {self.max_failed:.0%}",
                 remedy="lower the learning rate or the solver's max_step",
             )
+        return whole, int(solves)
 
 
 def _size(batch: Batch) -> int:
     """Values to be foretold; a batch may tell ends of follow-up alone."""
-    return max(int(batch.mask.sum()), 1)
+    return int(batch.mask.sum())

@@ -14,15 +14,22 @@ from neurotwin.bundle import MANIFEST
 from neurotwin.errors import ConfigError, IntegrityError, OutputInUseError, ResourceError, SchemaError
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
+from neurotwin.training.durable import remove_drafts, write_text
 
 CONFIG, SCHEMA, SCALING, DATA, METRICS = "config.yaml", "schema.json", "scaling.json", "data.json", "metrics.json"
 LOG = "metrics.csv"
-CHECKPOINTS, BEST, LAST = "checkpoints", "best.safetensors", "last.safetensors"
+CHECKPOINTS, BEST, LAST, PREVIOUS = "checkpoints", "best.safetensors", "last.safetensors", "previous.safetensors"
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a folder (created if needed) against other runs; raises OutputInUseError when another has it."""
+    """Hold a folder (created if needed) against other runs, and clear it of what a killed one left half written.
+
+    Raises:
+        OutputInUseError: another run has it.
+        ConfigError: it cannot be used.
+        ResourceError: the disk is full.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
@@ -40,6 +47,7 @@ def held(folder: Path) -> Iterator[None]:
             expected="a folder that can be written",
         ) from None
     try:
+        remove_drafts(folder, folder / CHECKPOINTS)
         yield
     finally:
         lock.release()
@@ -47,15 +55,22 @@ def held(folder: Path) -> Iterator[None]:
 
 def write_setting(folder: Path, config: dict[str, Any], schema: Schema, scaling: Scaling, data: dict[str, Any]) -> None:
     """Write what a run is made of, before it starts."""
-    (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
-    (folder / SCHEMA).write_text(schema.model_dump_json(indent=1) + "\n")
+    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
+    write_text(folder / SCHEMA, schema.model_dump_json(indent=1) + "\n")
     write_json(folder / SCALING, scaling.to_dict())
     write_json(folder / DATA, data)
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether a run has left a checkpoint in a folder."""
+    return any((folder / CHECKPOINTS / name).exists() for name in (LAST, PREVIOUS))
+
+
 def check_same_run(folder: Path, config: dict[str, Any], scaling: Scaling, data: dict[str, Any]) -> None:
-    """Raises ConfigError unless the folder's run had this model and data: only then can it be gone on with."""
+    """Raises ConfigError unless the folder's run had this model, these data and these batches: only then can it be gone
+    on with, for a place in the middle of an epoch means the same batches."""
     before, (_, fitted, card) = read_config(folder), read_setting(folder)
+    now, then = _batches(before.get("data"), config.get("data"))
     changed = [
         name
         for name, one, other in (
@@ -63,6 +78,9 @@ def check_same_run(folder: Path, config: dict[str, Any], scaling: Scaling, data:
             ("cohort", card["sha256"], data["sha256"]),
             ("rotation", card["rotation"], data["rotation"]),
             ("scaling", fitted, scaling),
+            ("seed", before.get("seed"), config.get("seed")),
+            ("way of making batches", now, then),
+            ("number of subjects per step", card.get("step", data["step"]), data["step"]),
         )
         if one != other
     ]
@@ -70,8 +88,17 @@ def check_same_run(folder: Path, config: dict[str, Any], scaling: Scaling, data:
         raise ConfigError(
             f"the run was started with another {' and '.join(changed)}",
             where=str(folder),
-            remedy="resume with what it was started with, or choose another paths.output_dir",
+            remedy="resume with what it was started with, or go on from its weights in a new folder: branch_from="
+            f"{folder} paths.output_dir=...",
         )
+
+
+def _batches(*configs: dict[str, Any] | None) -> list[list[Any]]:
+    """What decides which subjects make a batch and where they are cut, of each configuration. Where the cohort lies and
+    who loads it does not; the rotation and the size of a step are told by themselves."""
+    apart = {"cohort", "num_workers", "rotation", "batch_size"}
+    both = set.intersection(*(set(config or {}) for config in configs)) - apart
+    return [[(config or {})[name] for name in sorted(both)] for config in configs]
 
 
 def keep_log(folder: Path) -> None:
@@ -83,9 +110,7 @@ def keep_log(folder: Path) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON at once."""
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(json.dumps(content, indent=1) + "\n")
-    draft.replace(path)
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from neurotwin.cohort import Cohort
 from neurotwin.data import CohortData
+from neurotwin.data.module import From
 from neurotwin.models.distilled_flow import DistilledFlow
 from neurotwin.training.distill.courses import Courses, CourseSource, joined
 
@@ -65,9 +66,10 @@ class CourseData(CohortData):
         return found.take(torch.arange(n))
 
     def train_dataloader(self) -> DataLoader[Any]:
-        model, epoch = self._model(), self.trainer.current_epoch if self.trainer else 0
+        model, (epoch, done) = self._model(), self.place()
         pool = self.drawn(model, self.train_part(), (0, epoch), self.pool)
-        return _loader(CourseBatches(pool, self.courses, self.passes, np.random.default_rng((self.seed, 0, epoch, 1))))
+        batches = CourseBatches(pool, self.courses, self.passes, np.random.default_rng((self.seed, 0, epoch, 1)))
+        return _loader(batches, From(done, len(batches)) if done else None)
 
     def val_dataloader(self) -> DataLoader[Any]:
         if self._validation is None:
@@ -81,5 +83,5 @@ class CourseData(CohortData):
         return module.model
 
 
-def _loader(data: CourseBatches) -> DataLoader[Any]:
-    return DataLoader(data, batch_size=None, num_workers=0)
+def _loader(data: CourseBatches, sampler: From | None = None) -> DataLoader[Any]:
+    return DataLoader(data, batch_size=None, sampler=sampler, num_workers=0)

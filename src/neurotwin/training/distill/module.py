@@ -35,21 +35,23 @@ class Distillation(SurrogateTraining):
             model.flow.change.copy_(_size(pool.target - pool.core[..., : model.n_learned].unsqueeze(2)))
 
     def training_step(self, batch: Courses, index: int) -> Tensor | None:  # type: ignore[override]
-        loss = self.loss(self._student, self(batch), batch)
-        self.seen += len(loss)
+        loss, seen = self.loss(self._student, self(batch), batch), len(batch.core)
         finite = torch.isfinite(loss)
         if not finite.all():  # the teacher itself blew up there
-            self._count_failures((~finite).nonzero().squeeze(-1))
-            return self.training_step(batch.take(finite), index) if finite.any() else None
-        mean = loss.mean()
-        self.log("train/loss", mean, on_step=False, on_epoch=True, batch_size=len(loss), prog_bar=True)
-        return cast(Tensor, mean)
+            batch = batch.take(finite)
+            loss = self.loss(self._student, self(batch), batch) if finite.any() else loss[:0]
+        bad = (~finite).nonzero().squeeze(-1).tolist()
+        self._count(float(loss.detach().sum()), len(loss), int(len(loss) > 0), seen, bad)
+        return cast(Tensor, loss.mean()) if len(loss) else None
 
     def validation_step(self, batch: Courses, index: int) -> None:  # type: ignore[override]
         found, model = self(batch), self._student
         error = (model.head(found)[0] - model.head(batch.target)[0]).abs()
-        self.log("validation/loss", self.loss(model, found, batch).mean(), batch_size=len(found), prog_bar=True)
-        self.log("validation/absolute_error", error.mean(), batch_size=len(found))
+        for name, value in (
+            ("validation/loss", self.loss(model, found, batch).mean()),
+            ("validation/absolute_error", error.mean()),
+        ):
+            self.validated.add(name, float(value) * len(found), len(found))
 
     @property
     def _student(self) -> DistilledFlow:

@@ -23,6 +23,7 @@ from neurotwin.training.distill.data import CourseData
 from neurotwin.training.distill.loss import CourseLoss
 from neurotwin.training.distill.measure import measure
 from neurotwin.training.distill.module import Distillation
+from neurotwin.training.resume import ResumePoints
 from neurotwin.training.schedule import warmup_cosine
 from neurotwin.training.train import ModelFactory, Recipe, load_model, train
 
@@ -155,7 +156,6 @@ def _recipe(
         filename="best",
         monitor="validation/loss",
         save_top_k=1,
-        save_last=True,
         enable_version_counter=False,
     )
     bar: Sequence[pl.Callback] = [RichProgressBar(console_kwargs={"stderr": True})] if progress else []
@@ -174,7 +174,7 @@ def _recipe(
             num_sanity_val_steps=0,
             enable_model_summary=False,
         ),
-        callbacks=[checkpoints, StopWhenBadNumbers(), *bar],
+        callbacks=[checkpoints, ResumePoints(output / run_folder.CHECKPOINTS), StopWhenBadNumbers(), *bar],
         loggers=[CSVLogger(save_dir=output, name="", version="")],
         output_dir=output,
         seed=options.seed,

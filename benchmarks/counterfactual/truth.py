@@ -4,29 +4,46 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from benchmarks.failsafe.documents import patient_of
+from benchmarks.failsafe.documents import patient_of, treatments_of
 from benchmarks.failsafe.twins import Kind
 from numpy.typing import NDArray
 
 from neurotwin import compose
+from neurotwin.calibrating.pairs import Trial
 from neurotwin.cohort import Cohort
 from neurotwin.runtime import Predictor, Twin
-from neurotwin.runtime.channels import FIELD_OF
 from neurotwin.simulators.regimens import Listed
 from neurotwin.simulators.simulate import simulate_plans
 
 Array = NDArray[np.float64]
 SEED = 20_265
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two plans for one population, from ``cut`` on; each is (treatment, times, amounts, length of each or None)."""
+    """Two plans for one population, from ``cut`` on; each is (treatment, times, amount, length of each or None)."""
 
     kind: str
     cut: float
     horizon: float
     plans: dict[str, tuple[str, tuple[float, ...], float, float | None]]
+
+    @property
+    def name(self) -> str:
+        """The second plan less the first."""
+        first, second = self.plans
+        return f"{second} less {first}"
+
+    def trial(self, kind: Kind) -> Trial:
+        """Who is simulated under them."""
+        config = compose.compose("simulate", [f"simulator={kind.simulator}", f"protocol={kind.protocol}"])
+        parts = [compose.build(config[name], name) for name in ("simulator", "population", "protocol")]
+        plans = {
+            name: (Listed(what, when, [amount] * len(when), None if length is None else [length] * len(when)),)
+            for name, (what, when, amount, length) in self.plans.items()
+        }
+        return Trial(*parts, plans, [self.cut], SEED)
 
 
 CONTRASTS = (
@@ -36,7 +53,7 @@ CONTRASTS = (
          "chemotherapy": ("chemotherapy", (0, 7, 14, 21), 5.0, None)},
     ),
     Contrast(
-        "vancomycin", 48.0, 40.0,
+        "vancomycin_titrated", 48.0, 40.0,
         {"500 mg": ("vancomycin", tuple(range(0, 36, 12)), 500.0, 1.0),
          "1500 mg": ("vancomycin", tuple(range(0, 36, 12)), 1500.0, 1.0)},
     ),
@@ -56,6 +73,8 @@ class Pair:
         after: from the plans' start.
         patient: number of each.
         truth, median, low, high: second plan minus the first.
+        n: patients behind the interval; 0 where the answer says that the plans lie outside what was tried, NaN where
+            the interval is that of the joint draws.
     """
 
     channel: str
@@ -65,68 +84,71 @@ class Pair:
     median: Array
     low: Array
     high: Array
+    n: Array
 
 
-def cohorts_of(contrast: Contrast, kind: Kind, patients: int) -> tuple[dict[str, Cohort], dict[str, Cohort]]:
+def cohorts_of(trial: Trial, cut: float, patients: int, first: int = 0) -> tuple[list[Cohort], list[Cohort]]:
     """Records with assay errors, and outcomes without, under each plan; alike before the cut."""
-    config = compose.compose("simulate", [f"simulator={kind.simulator}", f"protocol={kind.protocol}"])
-    parts = [compose.build(config[name], name) for name in ("simulator", "population", "protocol")]
-    plans = {
-        name: (Listed(what, when, [amount] * len(when), None if length is None else [length] * len(when)),)
-        for name, (what, when, amount, length) in contrast.plans.items()
-    }
     seen, true = (
-        simulate_plans(*parts, plans=plans, cut=contrast.cut, n_subjects=patients, seed=SEED, noise=noise)
+        simulate_plans(
+            trial.simulator, trial.population, trial.protocol, plans=trial.plans, cut=cut, n_subjects=patients,
+            seed=trial.seed, first_subject=first, noise=noise,
+        )
         for noise in (True, False)
-    )
-    return seen, true
+    )  # fmt: skip
+    return list(seen.values()), list(true.values())
 
 
-def pairs_of(contrast: Contrast, predictor: Predictor, kind: Kind, patients: int) -> tuple[list[Pair], dict[str, int]]:
+def pairs_of(predictor: Predictor, trial: Trial, horizon: float, patients: int) -> tuple[list[Pair], dict[str, int]]:
     """Each channel's differences at the patients' own visits, and how many patients each status was given."""
-    seen, true = cohorts_of(contrast, kind, patients)
-    first, second = contrast.plans
     rows: dict[str, list[tuple[float, ...]]] = {channel.name: [] for channel in predictor.signature.variables}
-    counts = {"ok": 0, "degraded": 0, "abstain": 0}
-    for subject in range(len(true[first])):
-        gaps = _true_differences(true[first], true[second], subject, contrast)
-        if not gaps:
-            continue
-        patient = patient_of(seen[first], subject, contrast.cut)
-        at = sorted({time - contrast.cut for time, _ in gaps})
-        plans = [_plan(contrast, name, predictor, at) for name in (first, second)]
-        answer = Twin.of(predictor, patient).compare(plans)
-        counts[max((one["status"] for one in answer["plans"]), key=list(counts).index)] += 1
-        for row in answer["differences"] or ():
-            own = ((time, gap) for (time, name), gap in gaps.items() if name == row["channel"])
-            found = [gap for time, gap in own if abs(time - row["t"]) < 1e-6]
-            if found:
-                told = (row["after"], subject, found[0], row["median"], row["interval"]["lo"], row["interval"]["hi"])
-                rows[row["channel"]].append(told)
+    counts = {"ok": 0, "degraded": 0, "abstain": 0, "extrapolation": 0}
+    each = -(-patients // len(trial.cuts))
+    for number, cut in enumerate(trial.cuts):
+        seen, true = cohorts_of(trial, cut, each, number * each)
+        for subject in range(len(true[0])):
+            _ask(predictor, seen, true, subject, cut, horizon, number * each + subject, rows, counts)
     pairs = []
     for name, table in rows.items():
-        columns = np.array(table, dtype=np.float64).reshape(-1, 6).T
+        columns = np.array(table, dtype=np.float64).reshape(-1, 7).T
         pairs.append(Pair(name, columns[0], columns[1].astype(np.int64), *columns[2:]))
     return pairs, counts
 
 
-def _true_differences(a: Cohort, b: Cohort, subject: int, contrast: Contrast) -> dict[tuple[float, str], float]:
-    """(time, channel) -> outcome under the second plan minus that under the first, at visits after the cut."""
+def _ask(
+    predictor: Predictor, seen: list[Cohort], true: list[Cohort], subject: int, cut: float, horizon: float, number: int,
+    rows: dict[str, list[tuple[float, ...]]], counts: dict[str, int],
+) -> None:  # fmt: skip
+    """Ask a twin as an application would, and set its answer beside the truth."""
+    gaps = _true_differences(*true, subject, cut, horizon)
+    if not gaps:
+        return
+    at = sorted({time - cut for time, _ in gaps})
+    plans: list[dict[str, Any]] = [
+        {"name": name, "time_unit": predictor.signature.time_unit, "query": {"at": at},
+         "treatments": treatments_of(cohort, subject, cut, np.inf, cut)}
+        for name, cohort in zip("ab", seen, strict=True)
+    ]  # fmt: skip
+    answer = Twin.of(predictor, patient_of(seen[0], subject, cut)).compare(plans)
+    counts[max((one["status"] for one in answer["plans"]), key=["ok", "degraded", "abstain"].index)] += 1
+    counts["extrapolation"] += "extrapolation" in answer["difference_reasons"]
+    for row in answer["differences"] or ():
+        own = ((time, gap) for (time, name), gap in gaps.items() if name == row["channel"])
+        found = [gap for time, gap in own if abs(time - row["t"]) < 1e-6]
+        if found:
+            interval = row["interval"]
+            told = (row["median"], interval["lo"], interval["hi"], interval.get("calib_n", np.nan))
+            rows[row["channel"]].append((row["after"], number, found[0], *told))
+
+
+def _true_differences(a: Cohort, b: Cohort, subject: int, cut: float, horizon: float) -> dict[tuple[float, str], float]:
+    """(time, channel) -> outcome under the second plan minus that under the first, at visits after the cut from which
+    on the plans have given something else: before, both courses are one, and so are the twin's but for rounding."""
     tables = []
     for cohort in (a, b):
         own = cohort.observations.take(cohort.observations.subject == subject)
-        own = own.take((own.time > contrast.cut) & (own.time <= contrast.cut + contrast.horizon))
+        own = own.take((own.time > cut) & (own.time <= cut + horizon))
         names = [cohort.schema.variables[index].name for index in own.variable]
         tables.append(dict(zip(zip(own.time.tolist(), names, strict=True), own.value.tolist(), strict=True)))
-    return {key: tables[1][key] - tables[0][key] for key in tables[0].keys() & tables[1].keys()}
-
-
-def _plan(contrast: Contrast, name: str, predictor: Predictor, at: list[float]) -> dict[str, Any]:
-    what, when, amount, length = contrast.plans[name]
-    channel = predictor.reader.treatments[what][1]
-    given = [
-        {"t": float(t), "treatment": what, FIELD_OF[channel.kind]: amount, "unit": channel.unit}
-        | ({} if length is None else {"t_end": t + length})
-        for t in when
-    ]
-    return {"name": name, "time_unit": predictor.signature.time_unit, "treatments": given, "query": {"at": at}}
+    both = {key: (tables[0][key], tables[1][key]) for key in tables[0].keys() & tables[1].keys()}
+    return {key: other - one for key, (one, other) in both.items() if abs(other - one) > ROUNDING * abs(one)}

@@ -54,7 +54,7 @@ def patient_of(cohort: Cohort, subject: int, cut: float) -> Document:
     for value, told in zip(cohort.statics[subject].tolist(), schema.statics, strict=True):
         if np.isfinite(value):
             static[told.name] = told.levels[int(value)] if told.levels else {"value": value, "unit": told.unit}
-    given = _treatments(cohort, subject, -np.inf, cut, 0.0)
+    given = treatments_of(cohort, subject, -np.inf, cut, 0.0)
     return {
         "id": f"p-{subject}", "time_unit": schema.time_unit, "now": cut, "static": static,
         "observations": observations, "treatments": given,
@@ -66,12 +66,12 @@ def plan_of(cohort: Cohort, subject: int, cut: float, reach: float) -> Document:
     return {
         "name": "as given", "time_unit": cohort.schema.time_unit, "ongoing": "stop",
         "query": {"at": [reach / 3, 2 * reach / 3, reach]},
-        "treatments": [*_treatments(cohort, subject, -np.inf, cut, cut, running=True),
-                       *_treatments(cohort, subject, cut, cut + reach, cut)],
+        "treatments": [*treatments_of(cohort, subject, -np.inf, cut, cut, running=True),
+                       *treatments_of(cohort, subject, cut, cut + reach, cut)],
     }  # fmt: skip
 
 
-def _treatments(
+def treatments_of(
     cohort: Cohort, subject: int, begin: float, end: float, zero: float, *, running: bool = False
 ) -> list[Document]:
     """Treatments given from ``begin`` to before ``end``, their times counted from ``zero``; a period that goes on at

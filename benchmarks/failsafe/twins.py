@@ -41,6 +41,8 @@ class Kind:
         settings: of the training, in Hydra's syntax; none where the repository holds the bundle.
         offset: of the logarithm on which the channels are modelled, cut off at 0, so that no forecast is a negative
             concentration; none where they are as the simulator has them.
+        weights: folder in which the repository keeps them.
+        patients: whom it learned from, those of validation and test included.
     """
 
     name: str
@@ -48,9 +50,12 @@ class Kind:
     protocol: str
     settings: tuple[str, ...] = ()
     offset: float | None = None
+    weights: Path = HERE / "weights"
+    patients: int = 1000
 
 
-def _settings(max_step: float, horizons: str) -> tuple[str, ...]:
+def settings(max_step: float, horizons: str, epochs: int = 20) -> tuple[str, ...]:
+    """Of the training: a small neural ODE."""
     return (
         "data.min_visits=3",
         "solver@model.solver=midpoint",
@@ -59,7 +64,7 @@ def _settings(max_step: float, horizons: str) -> tuple[str, ...]:
         "model.hidden=32",
         "model.use_clock=false",
         "optimizer.lr=5.0e-3",
-        "trainer.max_epochs=20",
+        f"trainer.max_epochs={epochs}",
         "evaluation.min_visits=3",
         f"evaluation.horizons={horizons}",
         "callbacks.progress=null",
@@ -70,8 +75,8 @@ TWINS = {
     kind.name: kind
     for kind in (
         Kind("lung_tumour", "geng_nsclc", "daily_confounded"),
-        Kind("vancomycin", "vancomycin", "vancomycin_randomised", _settings(4.0, "[24.0]"), offset=1.0),
-        Kind("warfarin", "warfarin", "warfarin_randomised", _settings(12.0, "[72.0,168.0]"), offset=1.0),
+        Kind("vancomycin", "vancomycin", "vancomycin_randomised", settings(4.0, "[24.0]"), offset=1.0),
+        Kind("warfarin", "warfarin", "warfarin_randomised", settings(12.0, "[72.0,168.0]"), offset=1.0),
     )
 }
 
@@ -85,7 +90,7 @@ def predictor_of(kind: Kind, work: Path = WORK) -> Predictor:
         surrogate, told = read_weights(weights_path(kind))
         scaling = Scaling.from_dict(read_checkpoint(weights_path(kind))["scaling"])
         config = {**told["config"], "model": told["model_config"]}
-        cohort = cohort_of(kind, TRAINING, 1000, work)
+        cohort = cohort_of(kind, TRAINING, kind.patients, work)
         export_bundle(Source(surrogate, scaling, cohort, told["data"], config, told["metrics"]), folder, timelines=200)
     return Predictor.load(folder)
 
@@ -115,9 +120,9 @@ def cohort_folder(kind: Kind, seed: int, patients: int, work: Path) -> Path:
 
 def train(kind: Kind, work: Path = WORK) -> None:
     """Train from nothing and keep the weights."""
-    cohort_of(kind, TRAINING, 1000, work)
+    cohort_of(kind, TRAINING, kind.patients, work)
     run = work / "models" / kind.name
-    cohort = cohort_folder(kind, TRAINING, 1000, work)
+    cohort = cohort_folder(kind, TRAINING, kind.patients, work)
     _neurotwin("train", f"data.cohort={cohort}", f"name={kind.name}", f"paths.output_dir={run}", *kind.settings)
     surrogate, config = load_run(run)
     keep(weights_path(kind), surrogate, run, config)
@@ -125,7 +130,7 @@ def train(kind: Kind, work: Path = WORK) -> None:
 
 def weights_path(kind: Kind) -> Path:
     """Where the repository keeps the weights."""
-    return HERE / "weights" / f"{kind.name}.safetensors"
+    return kind.weights / f"{kind.name}.safetensors"
 
 
 def _neurotwin(*arguments: str) -> None:

@@ -5,37 +5,60 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.counterfactual import run
+from benchmarks.counterfactual import bundles, run
 from benchmarks.counterfactual.truth import CONTRASTS, Pair, cohorts_of, pairs_of
-from benchmarks.failsafe.twins import TWINS
 
-from neurotwin.runtime import Predictor
+from neurotwin.simulators.trial import stream
 
-LUNG = Path(__file__).parents[2] / "checkpoints" / "lung_tumour@0.1.0"
+ROOT = Path(__file__).parents[2]
+LUNG = CONTRASTS[0]
 
 
-def test_both_plans_are_of_the_same_patients_up_to_the_cut():
-    contrast = CONTRASTS[0]
-    kind = TWINS[contrast.kind]
-    seen, true = cohorts_of(contrast, kind, 8)
-    one, other = (true[name].observations for name in contrast.plans)
-    before = [table.value[table.time <= contrast.cut] for table in (one, other)]
+@pytest.fixture(scope="module")
+def both():
+    """The bundle of the repository, without and with its calibration of differences."""
+    return bundles.calibrated("lung_tumour", Path("nowhere"))
+
+
+def test_both_plans_are_of_the_same_patients_up_to_the_cut(both):
+    trial = LUNG.trial(bundles.BUNDLES["lung_tumour"].kind)
+    seen, true = cohorts_of(trial, LUNG.cut, 8)
+    one, other = (cohort.observations for cohort in true)
+    before = [table.value[table.time <= LUNG.cut] for table in (one, other)]
     np.testing.assert_array_equal(*before)
-    assert not np.array_equal(before[0], seen[next(iter(contrast.plans))].observations.value[one.time <= contrast.cut])
-    pairs, counts = pairs_of(contrast, Predictor.load(LUNG), kind, 8)
-    assert sum(counts.values()) >= 6 and len(pairs[0].truth) > 20
-    assert (pairs[0].low <= pairs[0].median).all() and (pairs[0].median <= pairs[0].high).all()
-    assert np.abs(pairs[0].truth).max() > 1e-3
+    assert not np.array_equal(before[0], seen[0].observations.value[one.time <= LUNG.cut])
+    alone, calibrated = (pairs_of(predictor, trial, LUNG.horizon, 8) for predictor in both)
+    pair, counts = calibrated
+    assert counts["ok"] + counts["degraded"] >= 6 and len(pair[0].truth) > 20
+    assert (pair[0].low <= pair[0].median).all() and (pair[0].median <= pair[0].high).all()
+    assert np.abs(pair[0].truth).max() > 1e-3 and (pair[0].n > 0).all() and np.isnan(alone[0][0].n).all()
+    np.testing.assert_array_equal(pair[0].median, alone[0][0].median)
+
+
+def test_pairs_of_the_fit_and_of_the_benchmark_are_drawn_apart():
+    drawn = bundles.BUNDLES["lung_tumour"].virtual(seed=run.UNSEEN)
+    fitted = bundles.BUNDLES["lung_tumour"].virtual()
+    assert drawn.seed != fitted.seed
+    one, other = (regimens[0] for regimens in drawn.trial.plans.values())
+    given = [regimen.draw(stream(1, 3, 5), 30.0) for regimen in (one, other)]
+    assert not np.array_equal(given[0].time, given[1].time)
+
+
+def test_the_released_bundle_was_calibrated_as_the_benchmark_says():
+    part = bundles.calibrated("lung_tumour", Path("nowhere"))[1].paired
+    expected = bundles.BUNDLES["lung_tumour"].virtual().about
+    assert {key: part.pairs[key] for key in ("description", "plans", "cuts")} == {
+        key: json.loads(json.dumps(expected[key])) for key in ("description", "plans", "cuts")
+    }
 
 
 def test_each_patient_has_the_same_weight():
     pair = Pair(
         "x", np.array([1.0, 2.0, 3.0, 1.0]), np.array([0, 0, 0, 1]), np.array([0.0, 0, 0, 9]), np.zeros(4),
-        -np.ones(4), np.full(4, 3.0),
+        -np.ones(4), np.full(4, 3.0), np.array([9.0, 9.0, 0.0, 0.0]),
     )  # fmt: skip
     found = run.told(pair, 0, 5)
-    assert found["patients"] == 2 and found["coverage"] == 0.5 and found["width"] == 4
-    assert found["factor"] == pytest.approx(np.quantile([0, 3], 0.9))
+    assert found["patients"] == 2 and found["coverage"] == 0.5 and found["width"] == 4 and found["outside"] == 0.5
     assert run.told(pair, 5, 9)["coverage"] is None
 
 

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 WATCH = """
 import sys, json
 from pathlib import Path
@@ -117,7 +119,8 @@ def bomb(shape):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10).SerializeToString()
 
 
-def test_nothing_happens(node_bundle, tmp_path, rehash):
+@pytest.mark.fault
+def test_nothing_happens(node_bundle, tmp_path, rehash, tally):
     root, mark = tmp_path / "hostile", tmp_path / "was-here"
     root.mkdir()
     cases(lambda name: shutil.copytree(node_bundle, root / name), rehash, mark)
@@ -131,6 +134,7 @@ def test_nothing_happens(node_bundle, tmp_path, rehash):
     answered = {name for name, (outcome, _) in told.items() if outcome == "answers" and not name.startswith("target")}
     assert answered <= {"number_0", "number_2"}, answered  # words without a meaning; one step as long as you like
     assert not mark.exists()
+    tally("a hostile bundle", tried=len(told))
 
 
 def test_a_mark_would_be_left_and_seen(tmp_path):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from service_cases import BUNDLE, application, body
 
-from neurotwin.errors import DeadlineError
+from neurotwin.errors import DeadlineError, StoreBusyError
 from neurotwin.runtime import PlanDocument, Predictor, Twin, parse_document
-from neurotwin.runtime.answer import differences
 from neurotwin.runtime.deadline import check_time, time_limit
+from neurotwin.runtime.differences import Told, differences
 from neurotwin.service import Limits, Settings, asking, live
 from neurotwin.service.door import MOST_SEARCHES, Door
 from neurotwin.service.faults import Busy
@@ -21,9 +21,12 @@ def test_answers_and_differences_are_not_begun_after_the_time():
     predictor = Predictor.load(BUNDLE)
     twin = Twin.of(predictor, body("PredictQuestion")["patient"])
     (item,) = twin.ask([parse_document(PlanDocument, body("PlanDocument"), "plan")])
-    pair = [("a", np.zeros((1, 1, 2)), np.ones(1)), ("b", np.ones((1, 1, 2)), np.ones(1))]
+    pair = [
+        Told("a", np.zeros((1, 1, 2)), np.ones(1), np.zeros((1, 2))),
+        Told("b", np.ones((1, 1, 2)), np.ones(1), np.zeros((1, 2))),
+    ]
     assert twin.answer(item)["status"] == "ok"
-    assert differences(predictor, pair, 0.0)[0]["median"] == 1.0
+    assert differences(predictor, pair, 0.0).rows[0]["median"] == 1.0
     check_time()
     with time_limit(0.0):
         for late in (
@@ -128,3 +131,37 @@ def test_streams_that_began_meanwhile_count(stored, monkeypatch):
 
     monkeypatch.setattr(door, "compute", slow)
     assert stored.get("/v1/twins/p-17/alerts/live").status_code == 503
+
+
+def test_a_stream_outlives_a_busy_store_and_ends_with_its_patient(stored, monkeypatch):
+    first = body("PatientDocument")
+    stored.post("/v1/twins/p-17/observe", json=first)
+    door = stored.app.state.door
+    store, predictor = door.store, next(iter(door.models.values()))
+    monkeypatch.setattr(live, "LOOK", 0.01)
+    version, refused = store.version, []
+
+    def busy(patient):
+        if len(refused) < 3:
+            refused.append(patient)
+            raise StoreBusyError("the store is busy", where="store")
+        return version(patient)
+
+    monkeypatch.setattr(store, "version", busy)
+
+    class Asking:
+        async def is_disconnected(self):
+            return False
+
+    async def walk():
+        stream = live._events(Asking(), door, store, predictor, "p-17", live._look(store, predictor, "p-17"), -1)
+        assert b"id: 1" in await anext(stream)
+        seen = [{"t": 21, "variable": "tumour_volume", "value": 400.0, "unit": "cm3"}]
+        store.observe("p-17", {**first, "treatments": [], "observations": seen}, predictor)
+        assert b"id: 2" in await asyncio.wait_for(anext(stream), 20)
+        store.forget("p-17")
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.wait_for(anext(stream), 20)
+
+    asyncio.run(walk())
+    assert len(refused) == 3 and door.streams == 0

@@ -89,7 +89,8 @@ def wait_for(http, seconds):
 
 
 @pytest.mark.full
-def test_a_worker_is_killed_twenty_times_under_load(serve, tmp_path):
+@pytest.mark.fault
+def test_a_worker_is_killed_twenty_times_under_load(serve, tmp_path, tally):
     one = serve("--workers", "2", "--store", str(tmp_path / "twins.db"))
     wait_for(one.url, 30)
     with httpx2.Client(base_url=one.url, timeout=20) as http:
@@ -125,6 +126,7 @@ def test_a_worker_is_killed_twenty_times_under_load(serve, tmp_path):
         assert "neurotwin_requests_open 1.0" in http.get("/metrics").text.splitlines()
     one.stop()
     assert verify_audit(one.audit) > 100
+    tally("kill -9 of a service's worker under load", tried=KILLS)
 
 
 def test_workers_share_what_they_count_and_tell(serve, tmp_path):

@@ -4,7 +4,6 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -156,52 +155,6 @@ def evidence(predictor: Predictor, name: str) -> list[dict[str, Any]]:
     coverage = [share if known else None for share, known in zip(rounded(measured), np.isfinite(measured), strict=True)]
     kind = {"level": calibration.level, "kind": KIND}
     return [{**kind, "calib_n": n, "empirical_coverage": share} for n, share in zip(counts, coverage, strict=True)]
-
-
-def differences(predictor: Predictor, plans: Sequence[tuple[str, Array, Array]], start: float) -> list[dict[str, Any]]:
-    """Paired differences ``b - a`` between plans, draw by draw, at the times that both were asked about.
-
-    Args:
-        plans: of each plan the name, joint draws ``[query, obs, draw]`` and times ``[query]`` from the plans' start.
-        start: the plans' start on the patient's clock.
-
-    Raises DeadlineError: the rows grow with the square of the plans.
-    """
-    level = predictor.calibration.level
-    levels = [0.5, (1 - level) / 2, (1 + level) / 2]
-    rows = []
-    for (a, draws_a, after_a), (b, draws_b, after_b) in combinations(plans, 2):
-        check_time()
-        # Ten digits: one time told in two units is one time.
-        common, left, right = np.intersect1d(
-            rounded_times(after_a, 10), rounded_times(after_b, 10), return_indices=True
-        )
-        gap = draws_b[right] - draws_a[left]
-        numbers = iter(rounded(np.moveaxis(draw_quantiles(gap, levels), 0, -1)))
-        for t, passed in zip(rounded_times(start + common), rounded_times(common), strict=True):
-            for variable in predictor.signature.variables:
-                median, low, high = next(numbers), next(numbers), next(numbers)
-                if math.isnan(median):
-                    continue  # a silenced channel
-                rows.append(
-                    {
-                        "a": a,
-                        "b": b,
-                        "t": t,
-                        "after": passed,
-                        "channel": variable.name,
-                        "unit": variable.unit,
-                        "median": median,
-                        "interval": {
-                            "level": level,
-                            "lo": low,
-                            "hi": high,
-                            "kind": "joint_draws",
-                            "draws": gap.shape[-1],
-                        },
-                    }
-                )
-    return rows
 
 
 def draw_quantiles(draws: Array, levels: Sequence[float]) -> Array:

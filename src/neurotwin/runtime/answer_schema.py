@@ -94,7 +94,10 @@ DIFFERENCE = _object(
         "channel": TEXT,
         "unit": TEXT,
         "median": NUMBER,
-        "interval": _object({"level": NUMBER, "lo": NUMBER, "hi": NUMBER, "kind": TEXT, "draws": {"type": "integer"}}),
+        "interval": _object(
+            {"level": NUMBER, "lo": NUMBER, "hi": NUMBER, "kind": TEXT, "draws": {"type": "integer"}},
+            {"calib_n": {"type": "integer"}, "empirical_coverage": _or_null(NUMBER)},
+        ),
     }
 )
 COMPARISON = _object(
@@ -102,6 +105,7 @@ COMPARISON = _object(
         "plans": _list(ANSWER),
         "differences": _or_null(_list(DIFFERENCE)),
         "difference_reasons": REASONS,
+        "difference_details": _list(TEXT),
         "counterfactual": {"enum": ["simulated-only", "observational"]},
     },
     {"request_id": TEXT},

@@ -18,6 +18,7 @@ from neurotwin.errors import BundleError, IntegrityError, SchemaError
 from neurotwin.landmarks import ask_cuts, given_free
 from neurotwin.runtime.channels import Signature
 from neurotwin.runtime.graph import Graph
+from neurotwin.runtime.paired import PairedCalibration
 from neurotwin.runtime.reading import Reader
 from neurotwin.timeline import Timeline
 
@@ -37,6 +38,7 @@ class Predictor:
         bundle: what it answers with.
         signature: its channels and sizes, checked.
         calibration: its conformal factors.
+        paired: the same of paired differences, where the bundle has them.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
@@ -46,6 +48,7 @@ class Predictor:
         self.levels = np.array(self.signature.levels, dtype=np.float64)
         self.calibration = Calibration.from_dict(dict(bundle.calibration))
         _check_calibration(self.calibration, self.signature)
+        self.paired = PairedCalibration.of(bundle.calibration, self.signature)
         sizes = _sizes(self.signature)
         self._assimilate = Graph(
             bundle.graphs[ASSIMILATE],

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from neurotwin.errors import DocumentError, TimelineError
 from neurotwin.events import Doses, Observations, Queries
-from neurotwin.runtime.answer import build_answer, differences
+from neurotwin.runtime.answer import build_answer
 from neurotwin.runtime.asked import Asked, forecast_of
+from neurotwin.runtime.differences import Differences, Told, differences
 from neurotwin.runtime.documents import PatientDocument, PlanDocument, parse_document
 from neurotwin.runtime.lanes import ROW_COST, spread
 from neurotwin.runtime.past import Past
@@ -21,6 +22,7 @@ from neurotwin.runtime.planned import judge, read_plan
 from neurotwin.runtime.predictor import Predictor
 from neurotwin.runtime.reading import SAME, Notes, scale_time
 from neurotwin.runtime.reasons import Reason
+from neurotwin.runtime.tried import totals_by
 
 Array = NDArray[np.float64]
 Patient = PatientDocument | dict[str, Any] | str | bytes
@@ -102,11 +104,14 @@ class Twin:
         items = self.ask(parsed)
         self._warn(policy, items)
         spoken = [item for item in items if item.forecast is not None]
-        identified = self.predictor.n_draws > 1
+        answers = [self.answer(item) for item in items]
+        found = self._differences(spoken) if self.predictor.n_draws > 1 else None
+        reasons = [Reason.NOT_IDENTIFIED] if found is None else [Reason.EXTRAPOLATION] if found.details else []
         return {
-            "plans": [self.answer(item) for item in items],
-            "differences": self._differences(spoken) if identified else None,
-            "difference_reasons": [] if identified else [str(Reason.NOT_IDENTIFIED)],
+            "plans": answers,
+            "differences": None if found is None else found.rows,
+            "difference_reasons": [str(reason) for reason in reasons],
+            "difference_details": [] if found is None else found.details,
             "counterfactual": self.predictor.signature.counterfactual,
         }
 
@@ -237,10 +242,14 @@ class Twin:
         elif self.now is not None and last > self.now:
             self.now = None  # told before these events happened
 
-    def _differences(self, items: Sequence[Asked]) -> list[dict[str, Any]]:
-        told = [(item.plan.name, item.forecast.draws, item.after) for item in items if item.forecast is not None]
-        known = [(name, draws, after) for name, draws, after in told if draws is not None and after is not None]
-        return differences(self.predictor, known, self.begin)
+    def _differences(self, items: Sequence[Asked]) -> Differences:
+        begin, n = self.begin, len(self.predictor.signature.treatments)
+        told = [
+            Told(item.plan.name, item.forecast.draws, item.after, totals_by(item.doses, begin, item.after, n))
+            for item in items
+            if item.forecast is not None and item.forecast.draws is not None and item.after is not None
+        ]
+        return differences(self.predictor, told, begin)
 
     def solve(self, items: Sequence[Asked]) -> None:
         """Run the graph once for all plans."""

@@ -12,30 +12,29 @@ Index = NDArray[np.int64]
 
 
 class Anchors(NamedTuple):
-    """Instants between which rows run, sorted; ``phase`` 0 before the doses of that instant, 1 after them."""
+    """Instants between which rows run, sorted; ``phase`` 0 before the doses of that instant, 1 after them.
+
+    ``observed`` ``[observation]``, ``opened`` and ``closed`` ``[dose]`` are the anchors of the events: where each was
+    seen, begins and ends (0 where it has no end).
+    """
 
     subject: Index
     time: Array
     phase: Index
+    observed: Index
+    opened: Index
+    closed: Index
 
     def locate(self, subject: Index, time: Array, phase: Index) -> Index:
-        """Position of the last anchor that is not after each given instant, within the same subject."""
-        n_own = len(self.subject)
-        if not len(subject):
-            return np.zeros(0, dtype=np.int64)
-        if self.subject[-1] == self.subject[0]:  # one subject: its anchors are few and sorted by time and phase
-            before = np.searchsorted(self.time, time, side="left")
-            upto = np.searchsorted(self.time, time, side="right")
-            same = (upto > before) & (self.phase[np.minimum(before, n_own - 1)] <= phase)
-            both = same & (upto - before > 1) & (phase == 1)
-            return np.asarray(before + same + both - 1, dtype=np.int64)
-        keys = np.concatenate([np.arange(n_own), np.full(len(subject), n_own)])
-        columns = ((self.phase, phase), (self.time, time), (self.subject, subject))
-        order = np.lexsort((keys, *(np.concatenate(pair) for pair in columns)))
-        rank = np.cumsum(order < n_own) - 1
-        position = np.empty(len(order), dtype=np.int64)
-        position[order] = rank
-        return position[n_own:]
+        """Position of the last anchor that is not after each given instant, within the same subject, by bisection."""
+        low, high = np.searchsorted(self.subject, np.stack([subject, subject + 1]))
+        for _ in range(int((high - low).max(initial=0)).bit_length()):
+            middle = np.minimum((low + high) // 2, len(self.subject) - 1)
+            there = self.time[middle]
+            passed = (there < time) | ((there == time) & (self.phase[middle] <= phase))
+            open_ = low < high
+            low, high = np.where(open_ & passed, middle + 1, low), np.where(open_ & ~passed, middle, high)
+        return np.asarray(low - 1, dtype=np.int64)
 
 
 def find_anchors(start: Array, observations: Observations, doses: Doses, opening: Array) -> Anchors:
@@ -55,10 +54,20 @@ def find_anchors(start: Array, observations: Observations, doses: Doses, opening
     subject = np.concatenate((subject, subject[late == 1], doses.subject[ends_with_dose]))
     time = np.concatenate((time, time[late == 1], opening[ends_with_dose]))
     phase = np.concatenate((late, np.zeros(int(late.sum()), np.int64), np.ones(int(ends_with_dose.sum()), np.int64)))
-    order = np.lexsort((phase, time, subject))
+    # By subject and time, stable, with the earlier phase first: complex numbers are sorted by both of their parts, and
+    # tables that are sorted themselves are merged ten times as fast as by `lexsort`.
+    instant = np.empty(len(time), dtype=np.complex128)
+    instant.real, instant.imag = subject, time
+    phased = np.concatenate((np.flatnonzero(phase == 0), np.flatnonzero(phase)))
+    order = phased[np.argsort(instant[phased], kind="stable")]
     subject, time, phase = subject[order], time[order], phase[order]
     fresh = changes(subject) | changes(time) | changes(phase)
-    return Anchors(subject[fresh], time[fresh], phase[fresh])
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.cumsum(fresh) - 1
+    _, observed, opened, ended = np.split(place[: len(late)], np.cumsum([n_subjects, len(observations), len(doses)]))
+    closed = np.zeros(len(doses), dtype=np.int64)
+    closed[closing] = ended
+    return Anchors(subject[fresh], time[fresh], phase[fresh], observed, opened, closed)
 
 
 def changes(column: Index | Array) -> NDArray[np.bool_]:

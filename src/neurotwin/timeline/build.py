@@ -49,7 +49,7 @@ def build_timeline(
     table = RowTable(len(start), steps, n_variables, n_treatments, max_rows)
     table.place_queries(anchors, queries)
     table.allocate()
-    table.place_doses(anchors, doses, opening)
+    table.place_doses(anchors, doses)
     table.place_observations(anchors, observations)
     return table.padded(start, static, static_mask)
 

@@ -69,20 +69,20 @@ class RowTable:
         self.value, self.mask, self.censor = (np.zeros((len(self.row_subject), self.shape[0])) for _ in range(3))
         self.n_rows = n_rows
 
-    def place_doses(self, anchors: Anchors, doses: Doses, opening: Array) -> None:
+    def place_doses(self, anchors: Anchors, doses: Doses) -> None:
         """Boluses jump at the first step that leaves their instant; periods are summed by their edges."""
         if not len(doses):
             return
         bolus = doses.is_bolus
         subject = doses.subject.astype(np.int64)
-        origin = anchors.locate(subject, opening, np.zeros(len(doses), np.int64))
+        origin = anchors.opened
         n_steps = len(self.steps.subject)
         step_jump = np.zeros((n_steps, self.shape[1]))
         np.add.at(step_jump, (self.leaving[origin[bolus]], doses.treatment[bolus]), doses.amount[bolus])
         begins = self.steps.number == 0
         self.jump = step_jump[self.row_step] * begins[self.row_step][:, None]
         held = np.flatnonzero(~bolus)
-        stop = anchors.locate(subject[held], doses.end[held], np.zeros(len(held), np.int64))
+        stop = anchors.closed[held]
         after = np.searchsorted(self.steps.subject, subject[held], side="right")  # one past the subject's last step
         on = np.minimum(self.leaving[origin[held]], after)
         off = np.where(np.isfinite(doses.end[held]), np.minimum(self.leaving[stop], after), after)
@@ -96,10 +96,7 @@ class RowTable:
         """Each observation goes to the END of the step that reaches its instant."""
         if not len(observations):
             return
-        origin = anchors.locate(
-            observations.subject.astype(np.int64), observations.time, observations.post_dose.astype(np.int64)
-        )
-        row = self.step_row[self.reaching[origin]]
+        row = self.step_row[self.reaching[anchors.observed]]
         variable = observations.variable.astype(np.int64)
         count = np.zeros_like(self.mask)
         np.add.at(self.value, (row, variable), observations.value)
@@ -115,10 +112,13 @@ class RowTable:
         query[self.query_flat] = 1.0
         query_at[self.query_flat] = self.fraction
 
+        place = self.row_subject * self.n_rows + self.row_number
+
         def pad(flat: Array) -> Array:
-            table = np.zeros((self.n_subjects, self.n_rows, *flat.shape[1:]))
-            table[self.row_subject, self.row_number] = flat
-            return table
+            table = np.zeros((self.n_subjects * self.n_rows, *flat.shape[1:]))
+            if flat.any():
+                table[place] = flat
+            return table.reshape(self.n_subjects, self.n_rows, *flat.shape[1:])
 
         return Timeline(
             start=start,

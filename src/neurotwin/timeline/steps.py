@@ -53,7 +53,7 @@ def divide(start: Array, anchors: Anchors, queries: Queries, max_step: float, ma
     segment_subject = np.concatenate((anchors.subject, anchors.subject[final]))
     segment_dt = np.concatenate((gap / count, np.full(int(final.sum()), max_step)))
     segment_count = np.concatenate((count, beyond))
-    order = np.lexsort((segment_anchor, segment_subject))
+    order = np.argsort(segment_subject * (n_anchors + 1) + segment_anchor, kind="stable")
     total = segment_count[order]
     number = np.arange(total.sum()) - np.repeat(np.cumsum(total) - total, total)
     open_ended = order >= n_anchors

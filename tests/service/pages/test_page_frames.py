@@ -90,7 +90,7 @@ def test_the_form_follows_the_signature(opened):
 
 def test_the_model_card(opened):
     text = Html(opened.get("/").text).text
-    for part in ("Intended use", "Not for", "0.1.0", "89.2%", "sha256", "0 to 5", "simulated-only"):
+    for part in ("Intended use", "Not for", "0.1.0", "89.2%", "sha256", "0 to 5", "simulated-only", "true differences"):
         assert part in text
 
 

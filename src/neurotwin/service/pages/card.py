@@ -27,7 +27,8 @@ def card(predictor: Predictor) -> str:
 <h3>Not for</h3><p>{text(manifest.get("not_for", "not told"))}</p>
 <dl class="about">{rows}<div><dt>sha256</dt><dd><code class="hash">{text(bundle.sha256)}</code></dd></div></dl>
 {_inputs(signature)}
-{_coverage(bundle.calibration)}"""
+{_coverage(bundle.calibration)}
+{_differences(bundle.calibration.get("differences"))}"""
 
 
 def _inputs(signature: Any) -> str:
@@ -60,6 +61,27 @@ def _coverage(calibration: Any) -> str:
         rows.append((False, (name_text(channel), *cells)))
     caption = f"Share of held-out patients' values inside the {level:.0%} interval, by time ahead"
     return table(caption, ("quantity", *map(text, names)), rows)
+
+
+def _differences(part: Any) -> str:
+    """Coverage of paired differences, where it was calibrated."""
+    if part is None:
+        return ""
+    names = [f"to {edge:g} {part['time_unit']}" for edge in part["horizons"]]
+    rows = [
+        (
+            False,
+            (
+                ", ".join(map(name_text, group["treatments"])),
+                name_text(channel),
+                *("" if share is None else f"{share:.1%}" for share in told["coverage"]),
+            ),
+        )
+        for group in part["groups"]
+        for channel, told in group["channels"].items()
+    ]
+    caption = f"Share of true differences between two plans inside the {part['level']:.0%} interval, by time ahead"
+    return table(caption, ("given", "quantity", *map(text, names)), rows, left=(1,))
 
 
 def _range(ends: Any) -> str:

@@ -63,6 +63,7 @@ class Cards:
         lines += ["| time | channel | difference |", "| --- | --- | --- |"]
         lines += [f"| {self.clock(row['t'])} | {row['channel']} | {_told(row, sign='+')} |" for row in rows]
         notes = [f"What the comparison rests on: {comparison['counterfactual']}."]
+        notes += [f"* {detail}" for detail in comparison.get("difference_details", ())]
         return self._card(summary, [*_cut(lines), "", *notes, *_notes(comparison["plans"][-1]), *more])
 
     def alarm(self, answer: dict[str, Any], indicator: str) -> Card:

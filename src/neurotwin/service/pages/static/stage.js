@@ -9,6 +9,22 @@ const ORIGIN = {
   observational: "How plans differ was learned from records of care, which may carry the reasons for which treatments were given.",
 };
 
+/** What the bands of differences rest on. */
+function basis(pairs) {
+  const intervals = pairs.flatMap((pair) => pair.rows.map((row) => row.interval));
+  const level = `${Math.round(100 * intervals[0].level)} %`;
+  const shares = intervals.filter((one) => one.calib_n > 0 && one.empirical_coverage != null).map((one) => one.empirical_coverage);
+  if (!shares.length) return `The bands (${level}) are the spread of the model’s joint draws; the model’s own error is not in them.`;
+  const [low, high] = [Math.min(...shares), Math.max(...shares)].map((share) => Math.round(100 * share));
+  return `The bands (${level}) were calibrated on virtual patients whose true difference is known; they held it in ${low === high ? low : `${low} to ${high}`} % of others.`;
+}
+
+/** Where two plans lie outside what the bands were calibrated on. */
+function untried(answer) {
+  const details = (answer.difference_details ?? []).map((one) => one.replace(/^extrapolation: /, ""));
+  return details.length ? [`Outside what was tried, so trust the bands less: ${details.slice(0, 3).join("; ")}.`] : [];
+}
+
 export class Stage {
   constructor(signature, data) {
     this.signature = signature;
@@ -55,8 +71,9 @@ export class Stage {
     this.#each(get("curves"), names, (host, name) => this.#curves(host, name, rows, spoken, span, now, mark));
     const pairs = this.#pairs(answer, spoken);
     this.#each(get("differences"), pairs.length ? names : [], (host, name) => this.#differences(host, name, pairs, span, now));
-    const note = pairs.length ? ORIGIN[answer.counterfactual] : answer.difference_reasons?.length && this.data.reasons.not_identified[0];
-    if (note) get("differences").append(make("p", { class: "hint" }, note));
+    const notes = pairs.length ? [ORIGIN[answer.counterfactual], basis(pairs), ...untried(answer)]
+      : answer.difference_reasons?.length ? [this.data.reasons.not_identified[0]] : [];
+    for (const note of notes) get("differences").append(make("p", { class: "hint" }, note));
     this.#headline(spoken, pairs, names);
     this.#numbers(spoken, pairs, names);
     this.#tell(named);

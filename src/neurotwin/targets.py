@@ -23,6 +23,7 @@ TRUSTED = (
     "neurotwin.solvers.",
     "neurotwin.training.",
     "neurotwin.simulators.",
+    "neurotwin.trials.",
     "torch.optim.",
     "torch.nn.",
     "lightning.pytorch.Trainer",

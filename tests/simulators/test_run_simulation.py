@@ -152,7 +152,8 @@ if __name__ == "__main__":
 """
 
 
-def test_a_killed_run_is_completed_to_the_same_bytes(tmp_path):
+@pytest.mark.fault
+def test_a_killed_run_is_completed_to_the_same_bytes(tmp_path, tally):
     script, folder = tmp_path / "script.py", tmp_path / "killed"
     script.write_text(SCRIPT)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
@@ -171,9 +172,11 @@ def test_a_killed_run_is_completed_to_the_same_bytes(tmp_path):
     reference = tmp_path / "reference"
     run(reference, n_subjects=300, shard_size=3)
     assert content(folder) == content(reference)
+    tally("kill -9 of a simulation", tried=1)
 
 
-def test_a_full_disk_keeps_whole_shards(whole, tmp_path):
+@pytest.mark.fault
+def test_a_full_disk_keeps_whole_shards(whole, tmp_path, tally):
     """A limit on the size of files stands for the full disk."""
     folder = tmp_path / "cohort"
     largest = max(path.stat().st_size for path in whole[2].rglob("*.parquet"))
@@ -187,6 +190,7 @@ def test_a_full_disk_keeps_whole_shards(whole, tmp_path):
         signal.signal(signal.SIGXFSZ, handler)
     assert not (folder / "cohort.json").exists()
     assert run(folder).sha256 == whole[0].sha256 and content(folder) == whole[1]
+    tally("disk full in a simulation", tried=1)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,11 @@
 """Export: from a training run to a bundle that a clinic can call, or an error and nothing."""
 
 import json
-import os
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +41,10 @@ from neurotwin.export.graphs import (
     Precision,
     write_onnx,
 )
+from neurotwin.export.license import license_text
 from neurotwin.export.manifest import build_manifest
 from neurotwin.export.parity import TimelineSource, history_arrays, plan_arrays, prove_parity
+from neurotwin.export.reference import write_reference
 from neurotwin.export.signature import build_signature
 from neurotwin.export.support import fit_support
 from neurotwin.models import Surrogate
@@ -185,12 +185,9 @@ def _write(
     )
     for file, content in ((SIGNATURE, signature), (CALIBRATION, calibration.to_dict()), (GOLDEN, golden)):
         _write_json(draft / file, content)
+    write_reference(draft, model, calibration, train, test, how["min_visits"])
     _write_training(source, draft / "training")
-    (draft / "LICENSE").write_bytes(
-        files("neurotwin").joinpath("LICENSE").read_bytes()
-        if files("neurotwin").joinpath("LICENSE").is_file()
-        else _license()
-    )
+    (draft / "LICENSE").write_bytes(license_text())
     manifest = build_manifest(
         name,
         version,
@@ -287,13 +284,6 @@ def _session(path: Path) -> ort.InferenceSession:
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
     return ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-
-
-def _license() -> bytes:
-    for folder in Path(__file__).resolve().parents:
-        if (folder / "LICENSE").is_file():
-            return (folder / "LICENSE").read_bytes()
-    return b"Apache License, Version 2.0: http://www.apache.org/licenses/LICENSE-2.0" + os.linesep.encode()
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -48,6 +48,7 @@ BENCHMARKS = (
         12,
         dict.fromkeys(("unsorted", "OMOP", "NONMEM"), "a quick run reads three of the formats"),
     ),
+    Benchmark("score", (_run("score"),), 5),
     Benchmark(
         "serve",
         (_run("serve"), _run("serve", " --growth")),
@@ -67,5 +68,17 @@ BENCHMARKS = (
         unquick="it is a whole road from cohort to forecast",
     ),
 )
-ACCURACY = ("ablations", "alerts", "cancer", "counterfactual", "events", "failsafe", "physics", "real", "recovery")
+ACCURACY = (
+    "ablations",
+    "alerts",
+    "cancer",
+    "counterfactual",
+    "events",
+    "failsafe",
+    "monitor",
+    "physics",
+    "real",
+    "recovery",
+    "trials",
+)
 """Folders whose goals are of accuracy alone: they are run by hand, as their pages say."""

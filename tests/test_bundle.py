@@ -55,20 +55,24 @@ def spoil(folder, rng, change):
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(10_000, marks=pytest.mark.full)])
-def test_random_bit_flips_are_all_refused(folder, count):
+@pytest.mark.fault
+def test_random_bit_flips_are_all_refused(folder, count, tally):
     rng = np.random.default_rng(count)
     for _ in range(count):
         bit = 1 << int(rng.integers(8))
         spoil(folder, rng, lambda content, at, bit=bit: content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :])
     Bundle.load(folder)
+    tally("a bit flipped in a bundle", tried=count)
 
 
 @pytest.mark.parametrize("count", [50, pytest.param(1_000, marks=pytest.mark.full)])
-def test_files_cut_short_are_all_refused(folder, count):
+@pytest.mark.fault
+def test_files_cut_short_are_all_refused(folder, count, tally):
     rng = np.random.default_rng(count)
     for _ in range(count):
         spoil(folder, rng, lambda content, at: content[:at])
     Bundle.load(folder)
+    tally("a bundle's file cut short", tried=count)
 
 
 def test_each_bit_of_the_manifest_counts(folder):

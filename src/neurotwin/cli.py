@@ -7,12 +7,18 @@ from typing import Annotated, Any
 import typer
 
 from neurotwin import __version__
+from neurotwin.verbs.calibrating import calibrate
 from neurotwin.verbs.cohorts import cohort
 from neurotwin.verbs.evaluation import compare, evaluate
 from neurotwin.verbs.exporting import distill, export
 from neurotwin.verbs.ingest import ingest
+from neurotwin.verbs.monitoring import monitor
 from neurotwin.verbs.next_step import tell_next
+from neurotwin.verbs.promoting import promote, registry
+from neurotwin.verbs.scoring import score
 from neurotwin.verbs.serving import audit, serve
+from neurotwin.verbs.sweeping import sweep
+from neurotwin.verbs.trials import trial
 
 INTERRUPTED = 130
 OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -27,6 +33,8 @@ app = typer.Typer(
 )
 app.add_typer(ingest, name="ingest")
 app.add_typer(cohort, name="cohort")
+app.add_typer(registry, name="registry")
+app.add_typer(sweep, name="sweep")
 
 BundleFolder = Annotated[Path, typer.Argument(help="Bundle folder, NAME@VERSION.", show_default=False)]
 
@@ -132,8 +140,13 @@ app.command()(distill)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(export)
+app.command(context_settings=OVERRIDES)(calibrate)
+app.command()(monitor)
+app.command()(promote)
+app.command()(score)
 app.command()(serve)
 app.command()(audit)
+app.command(context_settings=OVERRIDES)(trial)
 
 
 @app.command()

@@ -5,8 +5,11 @@ Everything below takes objects. What a configuration may name is decided in `neu
 
 import difflib
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ FLAGS = re.compile(
     "-cp|--config-path|-cn|--config-name|-cd|--config-dir|--experimental-rerun|-i|--info"
 )
 """Hydra's own options."""
+EXPERIMENT_FILE = re.compile(r"experiment=.+\.ya?ml['\"]?")
 
 
 def compose(config_name: str, overrides: Sequence[str] = (), config_dir: Path | None = None) -> dict[str, Any]:
@@ -29,14 +33,37 @@ def compose(config_name: str, overrides: Sequence[str] = (), config_dir: Path | 
 
     Args:
         config_name: a file at the top of the configuration tree, without ``.yaml``.
-        overrides: in Hydra's syntax.
+        overrides: in Hydra's syntax; ``experiment=FILE.yaml`` takes an experiment from a file.
         config_dir: one more folder to search, for experiments of your own.
 
     Raises:
         ConfigError: an unknown key or choice (the nearest is shown), a missing value, a cycle, an unreadable file.
     """
     search = [f"hydra.searchpath=[file://{config_dir.resolve()}]"] if config_dir else []
-    return plain(_composed(config_name, [*overrides, *search]), config_name)
+    with _with_files([*overrides, *search]) as given:
+        return plain(_composed(config_name, given), config_name)
+
+
+@contextmanager
+def _with_files(overrides: Sequence[str]) -> Iterator[list[str]]:
+    """``experiment=FILE.yaml`` as a choice of its group, in a search path that lasts as long as the context."""
+    files = [
+        Path(item.removeprefix("experiment=").strip("'\"")) for item in overrides if EXPERIMENT_FILE.fullmatch(item)
+    ]
+    if not files:
+        yield list(overrides)
+        return
+    if not files[-1].is_file():
+        raise ConfigError("no such experiment file", where=str(files[-1]), expected="a YAML file, or a name")
+    with tempfile.TemporaryDirectory(prefix="neurotwin-") as folder:
+        name = f"file_{re.sub(r'[^a-zA-Z0-9_]', '_', files[-1].stem)}"
+        (Path(folder) / "experiment").mkdir()
+        shutil.copyfile(files[-1], Path(folder) / "experiment" / f"{name}.yaml")
+        given = [item for item in overrides if not EXPERIMENT_FILE.fullmatch(item)]
+        paths = [item for item in given if item.startswith("hydra.searchpath=[")]
+        others = [item.removeprefix("hydra.searchpath=[").removesuffix("]") for item in paths]
+        search = f"hydra.searchpath=[{','.join([f'file://{folder}', *others])}]"
+        yield [*(item for item in given if item not in paths), f"experiment={name}", search]
 
 
 def _composed(config_name: str, overrides: Sequence[str]) -> Any:
@@ -74,6 +101,13 @@ def hydra_main(config_name: str, arguments: Sequence[str], job: Callable[[dict[s
             where="the command line",
             expected="KEY=VALUE, or an option of Hydra's such as -m",
         )
+    with _with_files(arguments) as given:
+        _run_application(hydra, config_name, given, job)
+
+
+def _run_application(
+    hydra: Any, config_name: str, arguments: Sequence[str], job: Callable[[dict[str, Any]], Any]
+) -> None:
     if {item for item in arguments if item.startswith("-")} <= {"-m", "--multirun"}:
         _check_sweep(config_name, [item for item in arguments if not item.startswith("-")])
 

@@ -8,12 +8,13 @@ from neurotwin.paths import conf_dir
 from neurotwin.recipes import data_of, model_factory, recipe_of
 from neurotwin.scaling import Scaling
 from neurotwin.solvers import Solver
+from neurotwin.verbs.trials import design_of
 
 CONF = conf_dir()
 GIVEN = ("data.cohort=somewhere", "paths.output_dir=nowhere")
 SIMULATION = ("simulator", "population", "protocol", "engine")
-APART = ("source", "dataset")
-"""Groups that are no part of a composed configuration: `neurotwin ingest` and `neurotwin datasets` read them."""
+APART = ("source", "dataset", "hparams_search", "gate")
+"""Groups that are no part of a composed configuration: `neurotwin ingest`, `datasets` and `sweep` read them."""
 
 
 def choices(group):
@@ -42,6 +43,10 @@ def test_each_choice_of_each_group_composes_and_builds(group, choice, tmp_path):
     if group in SIMULATION:
         config = compose.compose("simulate", [override(group, choice)])
         assert compose.build(config[group], group) is not None
+        return
+    if group == "trial":
+        design, world, _ = design_of([override(group, choice)])
+        assert len(design.arms) == 2 and world.simulator is not None
         return
     config = compose.compose("train", [*GIVEN, override(group, choice)])
     recipe = recipe_of(config)

@@ -8,7 +8,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "neurotwin"
-TORCH_FREE = ("simulators", "ingest", "evaluation", "runtime", "store", "pages")
+TORCH_FREE = (
+    "sweep",
+    "simulators",
+    "ingest",
+    "evaluation",
+    "runtime",
+    "store",
+    "pages",
+    "calibrating",
+    "monitoring",
+    "registry",
+    "trials",
+)
 TORCH_FREE_FILES = (
     "disk",
     "errors",
@@ -24,6 +36,7 @@ TORCH_FREE_FILES = (
     "bundle",
     "calibration",
     "extras",
+    "overrides",
     "paths",
     "runge_kutta",
     "cli",

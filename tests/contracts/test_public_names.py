@@ -5,6 +5,9 @@ import importlib
 import pytest
 
 PUBLIC = {
+    "neurotwin.calibrating": """
+        Virtual calibrate_differences check_target recalibrated reissue
+    """,
     "neurotwin.data": """
         Batch CohortData EpisodeBatches Events random_batch random_cuts
     """,
@@ -20,10 +23,19 @@ PUBLIC = {
         LEVELS BayesOde DistilledFlow Ensemble GreyBox Gru GruOdeBayes Hazards HybridOde LatentOde NeuralCde NeuralFlow
         NeuralMixed NeuralOde PopulationOde Prediction Risk Surrogate joint_gaussian_nll
     """,
+    "neurotwin.monitoring": """
+        Check MonitorReport Options Reference monitor watch
+    """,
+    "neurotwin.registry": """
+        Gate Registry Row Verdict judge read_gate
+    """,
     "neurotwin.runtime": """
         AlertPolicyDocument BudgetDocument ConstraintsDocument EventDocument GoalDocument HorizonDocument INPUT_FAULTS
         PatientDocument PlanDocument Predictor Reason
         TargetDocument Twin check_order parse_document read_document schemas
+    """,
+    "neurotwin.score": """
+        Job Outcome Part Schedule Scored Scorer Summary Task make_job parts_of score_cohort
     """,
     "neurotwin.solvers": """
         NON_FINITE OK STEP_BUDGET Bosh3 Dopri5 Euler FixedStep Heun Midpoint MlpField Rk4 Rows
@@ -32,8 +44,11 @@ PUBLIC = {
     "neurotwin.store": """
         Entry Filter Loaded ModelVersion Observed PatientSummary SavedForecast Store
     """,
+    "neurotwin.trials": """
+        Arm Design Sizes Trial World run_trial
+    """,
     "neurotwin.training": """
-        Checkpoints JointGaussian Recipe SafetensorsCheckpoints StopWhenBadNumbers
+        Checkpoints JointGaussian Mlflow Recipe ResumePoints SafetensorsCheckpoints StopWhenBadNumbers
         SurrogatePredictor SurrogateTraining load_model probe_parameters read_checkpoint train
         warmup_cosine write_checkpoint
     """,

@@ -50,6 +50,8 @@ def verb_of(words):
     while rest and hasattr(node, "commands"):
         if rest[0].startswith("-") or rest[0] == "VERB":
             return None, rest
+        if (default := getattr(node, "default_command", "")) and rest[0] not in node.commands:
+            rest.insert(0, default)
         assert rest[0] in node.commands, f"no verb {rest[0]!r}"
         node = node.commands[rest.pop(0)]
     return node, rest

@@ -142,7 +142,8 @@ def test_processes_that_observe_together_lose_nothing(address, store, predictor)
     assert check_whole(store, predictor) == acknowledged and len(acknowledged) == 16
 
 
-def test_killed_in_the_middle_nothing_is_half_written(address, predictor):
+@pytest.mark.fault
+def test_killed_in_the_middle_nothing_is_half_written(address, predictor, tally):
     acknowledged = set()
     Store.open(address).close()
     with writer(address, 1, 10_000) as one, writer(address, 2, 10_000) as two:
@@ -155,6 +156,7 @@ def test_killed_in_the_middle_nothing_is_half_written(address, predictor):
         found = check_whole(store, predictor)
         assert acknowledged <= found and len(found - acknowledged) <= 2  # kept, but not said yet
         assert store.observe("p-1", visit(5), predictor).version == len(found) + 1
+    tally("kill -9 of a process that writes to the store", tried=2)
 
 
 def test_processes_that_open_an_empty_database_together(address):

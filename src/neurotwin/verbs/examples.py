@@ -10,8 +10,11 @@ from neurotwin.schema import Schema
 AMOUNT = {"bolus": "amount", "infusion": "rate", "setting": "level"}
 
 
-def patient_document(cohort: Cohort, subject: int, cut: float) -> dict[str, Any]:
-    """What is known of one subject at ``cut``: covariates, observations up to it and doses before it."""
+def patient_document(cohort: Cohort, subject: int, cut: float, *, limits: bool = False) -> dict[str, Any]:
+    """What is known of one subject at ``cut``: covariates, observations up to it and doses before it.
+
+    Censored measurements are left out, or with ``limits`` told as the limit, which is what a model's history holds.
+    """
     schema = cohort.schema
     seen = cohort.observations.take((cohort.observations.subject == subject) & (cohort.observations.time <= cut))
     given = cohort.doses.take((cohort.doses.subject == subject) & (cohort.doses.time < cut))
@@ -23,7 +26,7 @@ def patient_document(cohort: Cohort, subject: int, cut: float) -> dict[str, Any]
             "unit": schema.variables[index].unit,
         }
         for time, index, value, censor in zip(seen.time, seen.variable, seen.value, seen.censor, strict=True)
-        if censor == 0
+        if censor == 0 or limits
     ]
     treatments = [
         _treatment(schema, *row, cut) for row in zip(given.time, given.end, given.treatment, given.amount, strict=True)

@@ -62,6 +62,8 @@ def arguments_of(cohort, folder, *more, epochs, every_steps=1):
 def work(arguments, pipe, stderr, more_loggers, more_callbacks, largest_file, environment):
     """In the process: train, and leave with the error's code."""
     os.environ.update(environment)
+    # As in a process of its own: loaders' workers are its children, and end when it is killed.
+    multiprocessing.set_start_method("fork", force=True)
     if largest_file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)

@@ -41,7 +41,8 @@ def cause_of(row: dict[str, Any]) -> str:
     rest = {name: row[f"{name}_us"] for name in (*STEPS, "other") if name != "graphs"}
     most = sorted(rest, key=lambda name: -rest[name])[:2]
     told = " and ".join(f"{name} ({rest[name]:.0f} us)" for name in most)
-    return f"of {sum(rest.values()):.0f} us a patient outside the graphs most are {told}: records are cut one by one"
+    spent = f"of {sum(rest.values()):.0f} us a patient outside the graphs most are {told}"
+    return f"{spent}: each record is cut into rows of its own"
 
 
 def simulate(patients: int, folder: Path) -> Path:
@@ -102,7 +103,7 @@ def tables(content: dict[str, Any]) -> list[str]:
         page.table(main, content["rows"]),
         "Where a worker's time goes, microseconds of CPU for each patient (timing them costs a little itself):",
         page.table(steps, content["rows"]),
-        "The local engine by the clock, the start of its workers included, in parts of 512 (other work ran beside it):",
+        "The local engine by the clock, workers' start included, in parts of 512 (much other work ran beside it):",
         page.table(walls, content["walls"]),
     ]
 

@@ -132,8 +132,8 @@ def engines(trial: str, bundle: Path, size: Size) -> list[dict[str, Any]]:
     untils = {name: until_of(design, name) for name in design.endpoints}
     told = agreement.agreement(population.complete, theirs.complete, untils, design.tolerance)
     return [
-        {"trial": trial, "bundle": bundle.name, "endpoint": name, "what": what, "mechanistic": row["mechanistic"],
-         "surrogate": row["surrogate"], "gap_in_sd": row["gap"]}
+        {"trial": trial, "bundle": bundle.name.partition("@")[0], "endpoint": name, "what": what,
+         "mechanistic": row["mechanistic"], "surrogate": row["surrogate"], "gap_in_sd": row["gap"]}
         for name, one in told.items()
         for what, row in (*one["arms"].items(), ("effect", one["effect"]))
     ]  # fmt: skip

@@ -119,7 +119,11 @@ CAUSES = {
 def _agreement(found: dict[str, Rows], trial: str) -> dict[str, Any]:
     rows = found.get(f"engines_{trial}", [])
     worst = max(rows, key=lambda row: abs(row["gap_in_sd"]), default=None)
-    cause = CAUSES[trial] if worst is None or trial == "lung" else "its courses' shape: see the page"
+    cause = (
+        CAUSES[trial]
+        if worst is None or trial == "lung"
+        else "too soon under both drugs; its effect and all other gaps are at most 0.17, see the page"
+    )
     if worst is not None:
         cause = f"{worst['endpoint']}, {worst['what']}: {cause}"
     return page.goal(

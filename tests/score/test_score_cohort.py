@@ -12,7 +12,8 @@ from toy_bundles import BUNDLES, make_cohort
 from neurotwin.cohort import Cohort
 from neurotwin.errors import CohortError, ConfigError, DocumentError, IntegrityError, OutputInUseError, ResourceError
 from neurotwin.events import Doses, Observations
-from neurotwin.schema import Schema, Static, Treatment, Variable
+from neurotwin.follow_up import FollowUp
+from neurotwin.schema import Outcome, Schema, Static, Treatment, Variable
 from neurotwin.score import Scorer, make_job, parts_of, score_cohort
 from neurotwin.score.answers import columns_of
 from neurotwin.score.folder import RunFolder, read_summary, write_part
@@ -168,6 +169,18 @@ def test_a_number_that_is_not_one_is_quarantined(tmp_path):
     rows, quarantined, _ = scored(cohort, tmp_path / "c")
     assert quarantined == dict.fromkeys(("s3", "s7"), "a number in its record is not finite")
     assert sorted(rows) == sorted(set(cohort.ids) - {"s3", "s7"})
+
+
+def test_who_is_no_longer_followed_at_the_cut_is_quarantined(tmp_path):
+    toy = make_cohort(12)
+    schema = toy.schema.model_copy(update={"outcomes": (Outcome(name="death"),)})
+    early = toy.observations.take((toy.observations.time <= 90) | (toy.observations.subject > 3))
+    given = toy.doses.take((toy.doses.time <= 90) | (toy.doses.subject > 3))
+    follow_up = FollowUp.of(np.where(np.arange(12) > 3, 300.0, 90.0), np.where(np.arange(12) > 3, -1, 0))
+    cohort = Cohort.build(schema, toy.ids.tolist(), toy.statics, early, given, split_key="f", follow_up=follow_up)
+    rows, quarantined, _ = scored(cohort, tmp_path / "c", cut=100.0)
+    assert quarantined == dict.fromkeys(("s0", "s1", "s2", "s3"), "its follow-up ended before the cut")
+    assert len(rows) == 8
 
 
 def test_other_units_are_converted_and_unknown_channels_noted(tmp_path):

@@ -131,7 +131,7 @@ def test_an_experiment_file_composes_to_what_its_overrides_do(tmp_path):
         "solver@model.solver=rk4",
         "logger=[csv,tensorboard]",
         "~scheduler",
-        "+trainer.precision=bf16-mixed",
+        "+trainer.benchmark=false",
         "callbacks.early_stopping=null",
         "paths.output_dir=x",
     ]

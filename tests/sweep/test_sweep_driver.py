@@ -55,7 +55,7 @@ def test_when_all_fail_the_sweep_does(sweep, told):
 
 def test_a_poor_trial_is_pruned_while_it_trains(sweep, monkeypatch):
     monkeypatch.setenv("STUB_EPOCHS", "12")
-    monkeypatch.setenv("STUB_PAUSE", "0.15")
+    monkeypatch.setenv("STUB_PAUSE", "0.06")
     few = ["hparams_search.options.median.n_startup_trials=1", "hparams_search.options.median.n_warmup_steps=1"]
     done = sweep("optimizer.lr=0.01,0.4", "hparams_search.sampler=grid", "hparams_search.trials=null", *few)
     assert done.told == "1 complete, 1 pruned"
@@ -159,7 +159,7 @@ def test_a_cohort_or_a_storage_that_is_not_there(sweep, tmp_path):
     begin = time.monotonic()
     with pytest.raises(ResourceError, match="the storage does not answer") as caught:
         sweep(trials=1, storage="postgresql://user:secret@127.0.0.1:9/db")
-    assert time.monotonic() - begin < 10 and "secret" not in str(caught.value)
+    assert time.monotonic() - begin < 30 and "secret" not in str(caught.value)
 
 
 def test_a_file_that_is_no_database(sweep, tmp_path):

@@ -51,7 +51,7 @@ def test_each_trial_is_a_run_of_its_own_for_wandb(sweep_of, tmp_path, monkeypatc
 def test_a_trial_of_several_ranks_is_one_trial(sweep_of, tmp_path):
     ranks = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     done = sweep_of(RATE, *ranks, trials=2)
-    assert done.told == "2 complete"
+    assert not done.interrupted and done.told == "2 complete"
     assert sorted(path.name for path in (tmp_path / "sweep/trials").iterdir()) == ["0000", "0001"]
 
 

@@ -184,14 +184,22 @@ class Study:
 
 
 def read_study(url: str, name: str) -> Any:
-    """Optuna's study, to be looked at. Raises ConfigError when the storage holds none of this name."""
+    """A copy of Optuna's study in memory. Raises ConfigError when the storage holds none of this name."""
     optuna = need("optuna", "sweep")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = open_storage(url, 60, MOST_RETRIES)
     try:
-        return optuna.load_study(study_name=name, storage=storage)
+        kept = optuna.load_study(study_name=name, storage=storage)
+        study = optuna.create_study(study_name=name, directions=kept.directions)
+        for key, value in kept.user_attrs.items():
+            study.set_user_attr(key, value)
+        study.add_trials(kept.get_trials())  # all of them, so that they keep their numbers
+        return study
     except KeyError:
         raise ConfigError(f"the storage holds no sweep {name!r}", where="--storage") from None
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def taken_errors() -> tuple[type[Exception], ...]:

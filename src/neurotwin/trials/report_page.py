@@ -85,7 +85,7 @@ def _sizes(one: Mapping[str, Any], arms: Sequence[str]) -> str:
 
 def _means(one: Mapping[str, Any], arms: Sequence[str]) -> str:
     unit = unit_text(one["unit"])
-    means = " ".join(
+    means = "; ".join(
         f"{text(arm)} {number(one['means'][kind]['mean'])} (SD {number(one['means'][kind]['sd'])})"
         for arm, kind in zip(arms, ("control", "treated"), strict=True)
     )

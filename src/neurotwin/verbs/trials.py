@@ -37,7 +37,8 @@ def trial(
         f"{flow['screened']} screened, {flow['eligible']} eligible, {flow['randomised']} randomised; report: {page}",
         file=sys.stderr,
     )
-    tell_next(f"neurotwin trial {' '.join([*context.args, 'seed=2'])} -o {output}_2")
+    others = [one for one in context.args if not one.startswith("seed=")]
+    tell_next(f"neurotwin trial {' '.join(others)} seed={config['seed'] + 1} -o {output}_2")
 
 
 def run(overrides: Sequence[str]) -> tuple[Any, Any, dict[str, Any]]:

@@ -33,8 +33,8 @@ AROUND = (
 QUEUED = (
     "with one worker, 64 requests wait in one line: each waits for 63 models before it (see the row of one client); "
     "more cores and --workers shorten it. Questions that wait are not put into one run of the graph: it would save at "
-    "most the half of the time that the graphs take, and rounding, so the last digits of an answer, would depend on who "
-    "else asks (tried: half of the quantiles changed in their last bits between batches of 1 and 64)"
+    "most the half of the time that the graphs take, and rounding, so the last digits of an answer, would depend on "
+    "who else asks (tried: half of the quantiles changed in their last bits between batches of 1 and 64)"
 )
 
 

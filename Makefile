@@ -11,7 +11,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP_ARGS ?=
-EXTRAS := simulate,train,triton,viz,realdata,ehr,serve,baselines,sweep,ray,dev
+EXTRAS := simulate,train,triton,viz,realdata,ehr,serve,baselines,sweep,ray,track,dev
 WORKERS ?= 2
 # Tests last from milliseconds to a minute: a worker that has none left takes some of the other one.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

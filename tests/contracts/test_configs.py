@@ -1,12 +1,9 @@
 """Every YAML of the configuration tree composes, and what it names can be built."""
 
-from importlib.util import find_spec
-
 import pytest
 import yaml
 
 from neurotwin import compose
-from neurotwin.errors import ExtraMissingError
 from neurotwin.paths import conf_dir
 from neurotwin.recipes import data_of, model_factory, recipe_of
 from neurotwin.scaling import Scaling
@@ -52,10 +49,6 @@ def test_each_choice_of_each_group_composes_and_builds(group, choice, tmp_path):
         assert len(design.arms) == 2 and world.simulator is not None
         return
     config = compose.compose("train", [*GIVEN, override(group, choice)])
-    if (group, choice) == ("logger", "mlflow") and find_spec("mlflow") is None:  # in no extra: it holds back pyarrow
-        with pytest.raises(ExtraMissingError):
-            recipe_of(config)
-        return
     recipe = recipe_of(config)
     assert recipe.output_dir.name == "nowhere" and recipe.seed == config["seed"]
     assert not (tmp_path / "nowhere").exists()

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import lightning.pytorch as pl
 import pytest
@@ -164,6 +166,7 @@ def test_a_second_run_into_the_same_folder_is_refused(copied, arguments, capsys)
 
 HOLD = """
 import sys
+from contextlib import closing
 from filelock import FileLock
 with FileLock(sys.argv[1]):
     print("held", flush=True)
@@ -192,7 +195,7 @@ def test_an_output_folder_that_is_a_file_is_refused(tmp_path, arguments, capsys)
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         assert main(arguments(path)) == 2
-        assert "the output folder cannot be used" in told(capsys)
+        assert "at the output folder" in told(capsys)
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -367,6 +370,22 @@ def test_wandb_offline_works_and_two_trials_are_two_runs(arguments, tmp_path, mo
         assert main(arguments(tmp_path / str(trial), "logger=wandb", f"seed={trial}", epochs=1)) == 0
         assert len(list((tmp_path / str(trial)).rglob("*.wandb"))) == 1
         assert sys.modules["wandb"].run is None
+
+
+@pytest.mark.full
+def test_mlflow_in_a_database_and_two_trials_are_two_runs(arguments, tmp_path):
+    pytest.importorskip("mlflow")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    for trial in (1, 2):
+        given = arguments(tmp_path / str(trial), "logger=mlflow", f"logger.mlflow.tracking_uri={uri}", epochs=1)
+        assert main([*given, f"name=trial{trial}", f"seed={trial}"]) == 0
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        assert database.execute("SELECT name, status FROM runs ORDER BY name").fetchall() == [
+            ("trial1", "FINISHED"),
+            ("trial2", "FINISHED"),
+        ]
+        logged = database.execute("SELECT key, COUNT(DISTINCT run_uuid) FROM metrics GROUP BY key").fetchall()
+    assert ("validation/loss", 2) in logged
 
 
 def test_tensorboard_writes_events(arguments, tmp_path):

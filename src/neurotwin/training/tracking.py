@@ -146,7 +146,7 @@ class Mlflow(MLFlowLogger):
             super().__init__(tracking_uri=tracking_uri, **more)
         except ModuleNotFoundError:
             raise ExtraMissingError(
-                "mlflow is not installed", remedy="install it with: pip install mlflow, or choose another logger"
+                "mlflow is not installed", remedy="install it with: pip install 'neurotwin[track]', or choose another logger"
             ) from None
 
 

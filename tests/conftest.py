@@ -1,11 +1,20 @@
-"""What many tests share: two small bundles, their cohort, and the count of faults."""
+"""What many tests share: two small bundles, their cohort, the count of faults, and no wait for the disk."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from toy_bundles import BUNDLES, make_cohort
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk():
+    """No test cuts the power, so what this process writes need not reach the disk: on a busy one that takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")

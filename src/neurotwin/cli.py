@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from neurotwin import __version__
+from neurotwin.disk import FULL
 from neurotwin.verbs.calibrating import calibrate
 from neurotwin.verbs.cohorts import cohort
 from neurotwin.verbs.evaluation import compare, evaluate
@@ -65,7 +66,7 @@ def main() -> None:
             sys.exit(2)  # no verb was given, and the help is printed
         if type(error).__name__ == "OutOfMemoryError":
             _fail("NT-4000 the accelerator is out of memory; use a smaller batch or model", 4)
-        if isinstance(error, OSError) and error.errno == 28:
+        if isinstance(error, OSError) and error.errno in FULL:
             _fail("NT-4000 the disk is full; make room and run again", 4)
         raise
     if code == INTERRUPTED:

@@ -7,7 +7,6 @@ has one is whole.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from neurotwin.disk import disk_errors
+from neurotwin.disk import disk_errors, whole_folder, write_whole
 from neurotwin.errors import CohortError
 from neurotwin.events import Doses, EventTable, Observations
 from neurotwin.extras import need
@@ -213,27 +212,23 @@ def _check_columns(table: EventTable, n_subjects: int, column: str, n_channels: 
 def write_shard(folder: Path, number: int, part: Cohort) -> dict[str, Any]:
     """Write one shard so that it appears whole or not at all; returns its entry for the manifest."""
     pq, pa = need("pyarrow.parquet", "simulate"), need("pyarrow", "simulate")
-    shards = folder / "shards"
-    shards.mkdir(parents=True, exist_ok=True)
-    draft = shards / f".{number:05d}.{os.getpid()}"
-    draft.mkdir(exist_ok=True)
+    final = folder / "shards" / f"{number:05d}"
+    if final.exists():
+        raise CohortError(f"shard {number} is there already", where=str(final))
     subjects: dict[str, Any] = {"id": pa.array(part.ids.tolist(), pa.string()), "fold": part.fold}
     subjects |= {static.name: part.statics[:, index] for index, static in enumerate(part.schema.statics)}
     subjects |= {f"truth.{name}": values for name, values in part.truth.items()}
     subjects |= {} if part.follow_up is None else columns_of(part.follow_up)
     tables = {"subjects": subjects, "observations": vars(part.observations), "doses": vars(part.doses)}
     files = {}
-    for name, columns in tables.items():
-        path = draft / f"{name}.parquet"
-        pq.write_table(pa.table(dict(columns)), path, compression="zstd", store_schema=False)
-        files[f"{name}.parquet"] = {
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "bytes": path.stat().st_size,
-        }
-    final = shards / f"{number:05d}"
-    if final.exists():
-        raise CohortError(f"shard {number} is there already", where=str(final))
-    draft.rename(final)
+    with whole_folder(final) as draft:
+        for name, columns in tables.items():
+            path = draft / f"{name}.parquet"
+            pq.write_table(pa.table(dict(columns)), path, compression="zstd", store_schema=False)
+            files[f"{name}.parquet"] = {
+                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "bytes": path.stat().st_size,
+            }
     return {"shard": f"{number:05d}", "subjects": len(part), "files": files}
 
 
@@ -253,9 +248,7 @@ def write_manifest(folder: Path, schema: Schema, shards: list[dict[str, Any]], p
         "provenance": provenance,
         "shards": shards,
     }
-    draft = folder / f".cohort.json.{os.getpid()}"
-    draft.write_text(json.dumps(manifest, indent=1) + "\n")
-    draft.replace(folder / "cohort.json")
+    write_whole(folder / "cohort.json", json.dumps(manifest, indent=1) + "\n")
     return digest
 
 

@@ -71,16 +71,15 @@ def export_source(folder: Path, others: Sequence[Path] = ()) -> Any:
     """A run as `neurotwin.export.Source`; with ``others``, runs of the same data, all of them as one ensemble.
 
     Raises:
-        ConfigError: another run was trained on other data or another rotation, or the models do not fit together.
+        ConfigError: a run has not ended, another was trained on other data or another rotation, or the models do not
+            fit together.
     """
-    import json
-
     from neurotwin.export import Source
-    from neurotwin.training.run_folder import METRICS, read_setting
+    from neurotwin.training.run_folder import read_metrics, read_setting
 
     model, config = load_run(folder)
+    metrics = read_metrics(folder)
     _, scaling, data = read_setting(folder)
-    metrics = json.loads((folder / METRICS).read_text())
     if others:
         for other in others:
             theirs = read_setting(other)[2]
@@ -95,5 +94,5 @@ def export_source(folder: Path, others: Sequence[Path] = ()) -> Any:
         model = Ensemble([model, *(member for member, _ in runs)], scaling).eval()
         members = [{"seed": item["seed"], "model": item["model"]} for item in (config, *(other for _, other in runs))]
         config = {**config, "members": members}
-        metrics = {"members": [metrics, *(json.loads((other / METRICS).read_text()) for other in others)]}
+        metrics = {"members": [metrics, *(read_metrics(other) for other in others)]}
     return Source(model, scaling, data_of(config).cohort, data, config, metrics)

@@ -50,6 +50,13 @@ def test_the_card_tells_the_differences_once(calibrated_bundle, tmp_path):
     assert told == card.replace("# lung_tumour 9.0.0", "# lung_tumour 9.0.1")
 
 
+def test_a_place_that_cannot_be_written_is_one_line(calibrated_bundle, tmp_path):
+    (tmp_path / "file").write_text("")
+    old = Bundle.load(calibrated_bundle)
+    with pytest.raises(ConfigError, match="lung_tumour@9.0.1"):
+        reissue(old, old.calibration, tmp_path / "file" / "lung_tumour@9.0.1")
+
+
 def test_answers_tell_what_the_interval_rests_on(calibrated_bundle, lung_bundle):
     answer = compared(calibrated_bundle)
     jsonschema.validate(answer, schemas()["comparison"])

@@ -22,6 +22,7 @@ TORCH_FREE = (
     "trials",
 )
 TORCH_FREE_FILES = (
+    "chain",
     "disk",
     "errors",
     "schema",

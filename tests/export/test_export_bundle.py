@@ -54,6 +54,7 @@ def test_a_bundle_is_whole_and_loads(exported):
         "training/config.yaml",
         "training/metrics.json",
         "training/data_card.json",
+        "reference.json",
     }
     assert [item.name for item in done.folder.parent.iterdir()] == ["toy@0.1.0"]
 
@@ -247,6 +248,12 @@ def test_an_existing_bundle_is_not_touched(exported):
     with pytest.raises(ConfigError, match="exists already"):
         export_bundle(source, done.folder)
     assert {item: item.read_bytes() for item in done.folder.rglob("*") if item.is_file()} == before
+
+
+def test_a_place_that_cannot_be_written_is_one_line(exported, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="toy@0.1.0"):
+        export_bundle(exported[0], tmp_path / "file" / "toy@0.1.0")
 
 
 def test_an_interrupted_export_leaves_nothing(untraced, tmp_path, monkeypatch):

@@ -11,7 +11,6 @@ from promoting_process import promote_on
 
 from neurotwin.errors import NeurotwinError
 from neurotwin.registry import Registry
-from neurotwin.registry.durable import DRAFT
 
 pytestmark = pytest.mark.fault
 PROGRAM = Path(__file__).parent / "promoting_process.py"
@@ -53,7 +52,7 @@ def test_a_kill_leaves_the_old_champion_or_the_new_one(kills, gru_bundle, tmp_pa
             promote_on(keep, gru_bundle, tmp_path, count=1)
         except NeurotwinError as error:
             lost.append(str(error))
-    drafts = list(keep.folder.rglob(f"{DRAFT}*"))
+    drafts = list(keep.folder.rglob(".*.draft"))
     tally("kill -9 while a champion is replaced", tried=kills, lost=len(lost))
     assert lost == [] and drafts == []
     assert keep.rollback("toy_gru").version != keep.history().lines[-2].bundle.version

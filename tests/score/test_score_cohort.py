@@ -102,6 +102,9 @@ def test_a_folder_with_something_else_is_refused(finished, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError, match="something else"):
         score_cohort(finished[0], tmp_path, workers=1)
+    (tmp_path / ".lock").write_text("")  # as a training run leaves it
+    with pytest.raises(ConfigError, match="something else"):
+        score_cohort(finished[0], tmp_path, workers=1)
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError):
         score_cohort(finished[0], tmp_path / "file", workers=1)

@@ -17,6 +17,7 @@ from simulator_cases import ROOT, configured
 from test_simulate import equal
 
 from neurotwin.cohort import Cohort
+from neurotwin.disk import draft_path
 from neurotwin.errors import CohortError, OutputInUseError, ResourceError, SimulationError
 from neurotwin.simulators import run_simulation as module
 from neurotwin.simulators.population import Published
@@ -105,7 +106,7 @@ def test_what_is_not_whole_is_made_again(whole, tmp_path, monkeypatch, damage):
     elif damage == "no note":
         (folder / ".simulation" / "00001.json").unlink()
     elif damage == "left draft":
-        shutil.copytree(folder / "shards" / "00001", folder / "shards" / ".00002.999")
+        shutil.copytree(folder / "shards" / "00001", draft_path(folder / "shards" / "00002"))
     else:
         shutil.rmtree(folder / "shards" / "00001")
     report = run(folder)

@@ -8,8 +8,9 @@ import pytest
 from sweep_cases import RATE, words_of
 from toys import toy_cohort
 
+from neurotwin.disk import held
 from neurotwin.errors import CohortError, ConfigError, OutputInUseError, ResourceError
-from neurotwin.sweep.driver import Workplace, held
+from neurotwin.sweep.driver import Workplace
 from neurotwin.sweep.results import read_results
 from neurotwin.sweep.run_sweep import read_card
 from neurotwin.sweep.settings import read_settings
@@ -146,7 +147,8 @@ def test_what_is_finished_but_untold_is_taken_as_it_is(sweep, stubbed, tmp_path)
 
 
 def test_a_folder_has_one_driver(sweep, tmp_path):
-    with held(tmp_path / "sweep"), pytest.raises(OutputInUseError, match="another driver works in the folder"):
+    told = pytest.raises(OutputInUseError, match="another driver works in the folder")
+    with held(tmp_path / "sweep", "mine", remedy=""), told:
         sweep(trials=1)
 
 

@@ -56,7 +56,10 @@ def test_a_sweep_without_a_complete_trial_has_a_report(sweep, tmp_path):
 
 
 def test_no_sweep_in_the_folder(tmp_path, sweep):
-    with pytest.raises(IntegrityError, match="no sweep here"):
+    with pytest.raises(ConfigError, match="no sweep here"):
+        report_sweep(tmp_path)
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(IntegrityError, match="card cannot be read"):
         report_sweep(tmp_path)
     done = sweep(RATE, trials=1)
     with pytest.raises(ConfigError, match="no sweep 'sweep'"):

@@ -151,7 +151,7 @@ def test_a_failed_write_leaves_the_old_checkpoint_whole(path, monkeypatch):
     def full(*args, **more):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("neurotwin.training.durable.os.fsync", full)
+    monkeypatch.setattr("neurotwin.disk.os.fsync", full)
     with pytest.raises(ResourceError, match="could not be written"):
         write_checkpoint(path, {"new": torch.ones(3)})
     assert equal(read_checkpoint(path), CONTENT)

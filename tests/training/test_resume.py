@@ -14,11 +14,12 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from neurotwin import compose
+from neurotwin.disk import draft_path
 from neurotwin.errors import ConfigError, ExtraMissingError, IntegrityError
 from neurotwin.recipes import load_run, recipe_of
 from neurotwin.train import main
 from neurotwin.training import Mlflow, ResumePoints, read_checkpoint, train, write_checkpoint
-from neurotwin.training.durable import remove_drafts, write_text
+from neurotwin.training.branch import Parent
 from neurotwin.training.means import EpochMeans
 from neurotwin.training.resume import newest
 from neurotwin.training.run_folder import LAST, PREVIOUS, read_setting
@@ -74,13 +75,11 @@ def test_to_resume_where_there_is_nothing_says_so_and_begins(arguments, tmp_path
 
 
 def test_what_was_half_written_is_removed_when_the_next_run_begins(copied, arguments):
-    drafts = [copied / ".data.json.draft", copied / "checkpoints" / ".last.safetensors.draft"]
-    drafts.append(copied / "checkpoints" / ".last.safetensors.4711")
+    drafts = [draft_path(copied / name) for name in ("data.json", "checkpoints/last.safetensors")]
     for draft in drafts:
         draft.write_text("half")
     assert main(arguments(copied, "resume=true", epochs=2)) == 0
     assert not any(draft.exists() for draft in drafts) and (copied / ".lock").exists()
-    assert remove_drafts(copied, copied / "nothing") == 0
 
 
 @pytest.mark.parametrize("change", ["seed=2", "data.min_visits=3", "data.batch_size=8"])
@@ -138,25 +137,16 @@ def test_a_branch_that_does_not_fit_is_refused(trained, arguments, tmp_path, cap
         assert main(arguments(tmp_path / "branch", *more)) == 2
         told = capsys.readouterr().err
         assert told.count("\n") == 1 and words in told
-    assert not (tmp_path / "branch" / "config.yaml").exists()
+    assert not (tmp_path / "branch").exists()
+    parent = Parent(None, {f"w{number}": torch.zeros(1) for number in range(99)}, {"run": "there"})
+    with pytest.raises(ConfigError, match="101 of 101 weights"):
+        parent.give(torch.nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize("wrong", [{"every_seconds": -1}, {"every_steps": 0}])
 def test_points_at_impossible_times_are_refused(tmp_path, wrong):
     with pytest.raises(ConfigError):
         ResumePoints(tmp_path, **wrong)
-
-
-def test_a_small_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    write_text(tmp_path / "a", "old")
-
-    def full(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("neurotwin.training.durable.os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        write_text(tmp_path / "a", "new")
-    assert [(item.name, item.read_text()) for item in tmp_path.iterdir()] == [("a", "old")]
 
 
 def test_means_go_on_where_they_were():

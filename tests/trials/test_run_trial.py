@@ -120,6 +120,13 @@ def test_another_trial_is_not_overwritten(done, folder):
         write_trial(folder, done, DESIGN, {"seed": 5}, command="other")
 
 
+def test_a_folder_of_something_else_is_not_written_to(done, tmp_path):
+    (tmp_path / "metrics.csv").write_text("mine")
+    with pytest.raises(OutputInUseError, match="something else"):
+        write_trial(tmp_path, done, DESIGN, {"seed": 4}, command="other")
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.csv"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

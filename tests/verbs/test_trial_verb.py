@@ -1,6 +1,7 @@
 """neurotwin trial: from the command line to the files, and wrong input."""
 
 import json
+import shlex
 
 import pytest
 
@@ -24,9 +25,13 @@ def test_a_trial_from_the_command_line(monkeypatch, capsys, tmp_path):
     out = tmp_path / "out"
     code, told = trial(monkeypatch, capsys, "trial=vancomycin_dose", *SMALL, "-o", str(out), "--twins", "none")
     assert code == 0 and "80 screened" in told and "40 randomised" in told and "next: neurotwin trial" in told
+    again = shlex.split(told.partition("next: neurotwin trial ")[2].strip())
+    assert set(SMALL) < set(again) and {"twins=none", "seed=2", "-o", f"{out}_2"} <= set(again)
     assert sorted(path.name for path in out.iterdir()) == ["report.html", "subjects.parquet", "trial.json"]
     numbers = json.loads((out / "trial.json").read_text())
     assert numbers["configuration"]["sizes"]["randomised"] == 40 and "trial=vancomycin_dose" in numbers["command"]
+    code, told = trial(monkeypatch, capsys, "trial=vancomycin_dose", *SMALL, "-o", str(out), "--twins", "none")
+    assert code == 0, told
     code, told = trial(
         monkeypatch, capsys, "trial=vancomycin_dose", *SMALL, "seed=2", "-o", str(out), "--twins", "none"
     )

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Any
 from neurotwin import __version__
 from neurotwin.bundle import CALIBRATION, MANIFEST, Bundle, manifest_files, sealed
 from neurotwin.calibrating.card import told_again
+from neurotwin.disk import disk_errors, whole_folder
 from neurotwin.errors import ConfigError
 from neurotwin.runtime import Predictor
 
@@ -40,14 +40,12 @@ def reissue(bundle: Bundle, calibration: Mapping[str, Any], target: Path) -> Pre
     The manifest names the bundle that it was made from (``parent``), and the model card tells the new calibration.
 
     Raises:
-        ConfigError: see `check_target`.
+        ConfigError: see `check_target`; or the folder cannot be written.
         BundleError: the calibration does not fit the bundle; nothing is left behind.
     """
     version = check_target(target, bundle)
     Predictor(replace(bundle, calibration=calibration))  # which checks that it fits
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with disk_errors(target, ConfigError), whole_folder(target) as draft:
         for name in bundle.manifest["files"]:
             (draft / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(bundle.path / name, draft / name)
@@ -66,9 +64,4 @@ def reissue(bundle: Bundle, calibration: Mapping[str, Any], target: Path) -> Pre
         }
         (draft / MANIFEST).write_text(sealed(manifest), encoding="utf-8")
         Predictor.load(draft)
-        draft.chmod(0o755)
-        draft.rename(target)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     return Predictor.load(target)

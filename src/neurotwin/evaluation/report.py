@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from neurotwin.disk import disk_errors, write_whole
 from neurotwin.errors import InputError
 from neurotwin.evaluation import blocks, contrasts
 from neurotwin.evaluation.sections import Task
@@ -27,16 +28,16 @@ def write_report(
         command: that made the numbers.
 
     Raises:
-        InputError: no tasks, or no such folder.
+        InputError: no tasks, no such folder, or the page cannot be written.
+        ResourceError: the disk is full.
         ExtraMissingError: matplotlib is not installed.
     """
     path = Path(path)
     if not path.parent.is_dir():
         raise InputError("no such folder", where=str(path.parent), remedy="make it first")
     page = render_report(title, tasks, summary=summary, created=created, command=command)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(page, encoding="utf-8")
-    draft.replace(path)
+    with disk_errors(path, InputError):
+        write_whole(path, page)
     return path
 
 

@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +25,7 @@ from neurotwin.bundle import (
 )
 from neurotwin.calibration import Calibration
 from neurotwin.cohort import Cohort
+from neurotwin.disk import disk_errors, whole_folder
 from neurotwin.episodes import make_episodes
 from neurotwin.errors import ConfigError, ParityError, SolverError
 from neurotwin.evaluation.calibration import fit_calibration, with_measured_coverage
@@ -97,7 +96,8 @@ def export_bundle(
             because folding rounds otherwise, is exported ``exact``, which is logged and told in the manifest.
 
     Raises:
-        ConfigError: the folder's name is not NAME@VERSION, or it exists; or an unknown precision or variant.
+        ConfigError: the folder's name is not NAME@VERSION, or it exists, or cannot be written; or an unknown
+            precision or variant.
         SolverError: the model's solver cannot be exported.
         ParityError: a graph does not answer as the model does; nothing is left behind.
     """
@@ -114,20 +114,13 @@ def export_bundle(
         )
     if not all(bool(torch.isfinite(weight).all()) for weight in source.model.state_dict().values()):
         raise ParityError("the model holds weights that are not finite", where="export", remedy="train again")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with disk_errors(target, ConfigError), whole_folder(target) as draft:
         exported = written_where_it_agrees(
             source.model,
             draft,
             variant,
             lambda chosen: _write(source, draft, name, version, timelines, history, plan, chosen),
         )
-        draft.chmod(0o755)
-        draft.rename(target)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     return Exported(target, exported.parity, exported.sizes)
 
 

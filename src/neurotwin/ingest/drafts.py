@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from neurotwin.disk import disk_errors
+from neurotwin.disk import disk_errors, sync_folder
 from neurotwin.errors import IngestError
 
 SCRATCH = ".scratch"
@@ -46,6 +46,7 @@ def publish(draft: Path, output: Path) -> None:
     if output.exists():
         output.rmdir()
     draft.rename(output)
+    sync_folder(output.parent)
 
 
 def _alive(pid: str) -> bool:

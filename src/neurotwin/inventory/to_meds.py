@@ -12,8 +12,6 @@ back free of loss, but for times, which have microseconds, and for the ends of f
 """
 
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 
 import neurotwin
 from neurotwin.cohort import Cohort
+from neurotwin.disk import whole_folder
 from neurotwin.errors import CohortError
 from neurotwin.extras import need
 from neurotwin.inventory.meds_events import TIME_ZERO, Events, events_of
@@ -66,18 +65,10 @@ def to_meds(cohort: Cohort, output: Path, *, epoch: datetime = EPOCH) -> MedsExp
     clock = _Clock(cohort.schema.time_unit, epoch)
     time, end = clock.moments(events.time), clock.moments(events.end)
     mapping = mapping_of(cohort, events, time)  # first, so that no draft is left where the cohort does not fit
-    output.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent))
-    try:
+    with whole_folder(output) as draft:
         _write_data(meds, cohort, events, time, end, draft)
         _write_metadata(meds, cohort, events, draft, epoch)
         (draft / "metadata" / "mapping.yaml").write_text(json.dumps(mapping, indent=1) + "\n")
-        draft.chmod(0o755)
-        if output.exists():
-            output.rmdir()
-        draft.rename(output)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return MedsExport(output, len(cohort), len(events))
 
 

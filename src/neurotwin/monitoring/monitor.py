@@ -129,7 +129,10 @@ def _order(cohort: Cohort, options: Options) -> NDArray[np.int64]:
     names = [static.name for static in cohort.schema.statics if not static.levels]
     if options.order not in names:
         raise ConfigError(
-            f"no covariate {options.order!r}", where="--order", expected=f"one of {', '.join(names) or '(none)'}"
+            f"no covariate {options.order!r} that is a number",
+            where="--order",
+            expected=f"one of {', '.join(names)}" if names else "",
+            remedy="" if names else "leave it out: the cohort has none",
         )
     column = [static.name for static in cohort.schema.statics].index(options.order)
     return np.argsort(cohort.statics[:, column], kind="stable")

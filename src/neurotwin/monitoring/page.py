@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from neurotwin.disk import disk_errors, write_whole
 from neurotwin.errors import InputError
 from neurotwin.evaluation.markup import figure, number
 from neurotwin.evaluation.results import Score, SubgroupScore
@@ -24,14 +25,15 @@ def write_page(path: Path, report: MonitorReport) -> Path:
     """Write the page and return its path; a page that is there already is replaced at once.
 
     Raises:
-        InputError: no such folder.
+        InputError: no such folder, or the page cannot be written.
+        ResourceError: the disk is full.
         ExtraMissingError: matplotlib is not installed.
     """
     if not path.parent.is_dir():
         raise InputError("no such folder", where=str(path.parent), remedy="make it first")
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(render_page(report), encoding="utf-8")
-    draft.replace(path)
+    page = render_page(report)
+    with disk_errors(path, InputError):
+        write_whole(path, page)
     return path
 
 

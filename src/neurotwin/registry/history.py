@@ -4,19 +4,17 @@ The history is what counts: the aliases follow from it. A line that was cut shor
 taken off by the next writer.
 """
 
-import hashlib
-import json
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from neurotwin.bundle import strict_json
+from neurotwin.chain import START, chained, unchained
 from neurotwin.errors import IntegrityError
 
-START = "0" * 64
 Action = Literal["promote", "refuse", "rollback"]
 FIELDS = ("n", "at", "action", "model", "version", "sha256", "verdict", "before", "hash")
 
@@ -83,10 +81,8 @@ class History:
             "version": bundle.version,
             "sha256": bundle.sha256,
             "verdict": bundle.verdict,
-            "before": self.last,
         }
-        text = json.dumps(told, separators=(",", ":"))
-        return f'{text[:-1]},"hash":"{_hash(text)}"}}\n'.encode()
+        return chained(told, self.last)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -110,7 +106,7 @@ def append(path: Path, history: History, line: bytes) -> None:
         os.ftruncate(descriptor, history.size)
         if os.pwrite(descriptor, line, history.size) < len(line):
             os.ftruncate(descriptor, history.size)
-            raise OSError(28, "no space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -118,14 +114,12 @@ def append(path: Path, history: History, line: bytes) -> None:
 
 def _line(raw: bytes, number: int, before: str, path: Path) -> Line:
     try:
-        content: dict[str, Any] = strict_json(raw)
-        own = content["hash"]
-        text = json.dumps({key: content[key] for key in FIELDS[:-1]}, separators=(",", ":"))
-        right = set(content) == set(FIELDS) and content["n"] == number and content["before"] == before
-        if not right or _hash(text) != own or content["action"] not in ("promote", "refuse", "rollback"):
+        content = unchained(raw)
+        right = tuple(content) == FIELDS and content["n"] == number and content["before"] == before
+        if not right or content["action"] not in ("promote", "refuse", "rollback"):
             raise ValueError
         bundle = Held(str(content["version"]), str(content["sha256"]), str(content["verdict"]))
-        return Line(number, str(content["at"]), content["action"], str(content["model"]), bundle, str(own))
+        return Line(number, str(content["at"]), content["action"], str(content["model"]), bundle, content["hash"])
     except (ValueError, KeyError, TypeError):
         raise IntegrityError(
             "the registry's history is broken",
@@ -133,7 +127,3 @@ def _line(raw: bytes, number: int, before: str, path: Path) -> Line:
             expected="lines as they were written",
             remedy="restore the registry from its backup",
         ) from None
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

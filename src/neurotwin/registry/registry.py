@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from neurotwin.bundle import Bundle, strict_json
+from neurotwin.chain import START
+from neurotwin.disk import disk_errors, remove_drafts, write_whole
 from neurotwin.errors import ConfigError, IntegrityError, OutputInUseError
 from neurotwin.extras import need
-from neurotwin.registry.durable import copy_bundle, sweep, told_errors, write_durably
-from neurotwin.registry.history import START, Action, Aliases, Held, History, append
+from neurotwin.registry.copying import copy_bundle
+from neurotwin.registry.history import Action, Aliases, Held, History, append
 from neurotwin.registry.verdict import Verdict
 
 Alias = Literal["champion", "previous", "candidate"]
@@ -28,6 +30,7 @@ ALIASES: tuple[Alias, ...] = ("champion", "previous", "candidate")
 FORMAT = 1
 PATIENCE = 10.0
 """Seconds that a writer waits for another one."""
+KEPT = "the registry is whole"
 
 
 class Registry:
@@ -45,7 +48,7 @@ class Registry:
         """
         if not self.folder.is_dir():
             raise ConfigError("no registry here", where=str(self.folder), remedy="make one with `neurotwin promote`")
-        with told_errors(self.folder):
+        with disk_errors(self.folder, ConfigError, kept=KEPT):
             # The aliases first: a writer that comes in between is then ahead of them, as after a crash.
             aliases = self.folder / "aliases.json"
             content = aliases.read_bytes() if aliases.is_file() else None
@@ -98,7 +101,7 @@ class Registry:
                 raise ConfigError("the bundle is the champion already", where=str(self.folder))
             self._take_in(bundle)
             self._verdict(verdict.sha256).parent.mkdir(exist_ok=True)
-            write_durably(self._verdict(verdict.sha256), verdict.text.encode())
+            write_whole(self._verdict(verdict.sha256), verdict.text)
             action: Action = "promote" if verdict.held else "refuse"
             self._decide(history, action, bundle.name, Held(bundle.version, bundle.sha256, verdict.sha256))
         return action
@@ -156,7 +159,7 @@ class Registry:
 
     def _write_aliases(self, history: History) -> None:
         content = {"schema_version": FORMAT, "history": history.last, "models": _plain(history)}
-        write_durably(self.folder / "aliases.json", (json.dumps(content, indent=1) + "\n").encode())
+        write_whole(self.folder / "aliases.json", json.dumps(content, indent=1) + "\n")
 
     def _check(self, name: str, held: Held) -> None:
         path = self._bundle(name, held.version)
@@ -172,11 +175,11 @@ class Registry:
     def _writing(self) -> Iterator[History]:
         """The lock, and the history under it; what a crash left behind is mended first."""
         filelock = need("filelock", "simulate")
-        with told_errors(self.folder):
+        with disk_errors(self.folder, ConfigError, kept=KEPT):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 with filelock.FileLock(self.folder / ".lock", timeout=PATIENCE):
-                    sweep(self.folder)
+                    remove_drafts(self.folder, self.folder / "verdicts", *(self.folder / "models").glob("*"))
                     history = self.history()
                     if history.lines:
                         self._write_aliases(history)

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from neurotwin import __version__
-from neurotwin.disk import disk_errors
-from neurotwin.errors import ConfigError, InputError, IntegrityError, OutputInUseError
+from neurotwin.disk import disk_errors, held, remove_drafts, write_whole
+from neurotwin.errors import ConfigError, InputError, IntegrityError
 from neurotwin.extras import need
 from neurotwin.score.job import Job
 
 FORMAT = 1
-MANIFEST, LEDGER, QUARANTINE, LOCK = "manifest.json", "ledger.jsonl", "quarantine.parquet", ".lock"
+MANIFEST, LEDGER, QUARANTINE = "manifest.json", "ledger.jsonl", "quarantine.parquet"
 KEPT = "whole parts are kept"
 TEXT = ("subject", "status", "reasons", "kind", "channel", "unit")
 
@@ -51,41 +51,14 @@ class Outcome:
 
 def write_part(folder: Path, name: str, columns: dict[str, Any]) -> str:
     """Write a table so that it appears whole or not at all; returns its sha256. Raises ResourceError."""
-    pa, pq = need("pyarrow", "simulate"), need("pyarrow.parquet", "simulate")
+    pa = need("pyarrow", "simulate")
     arrays = {
         key: pa.array(values.tolist(), pa.string()) if key in TEXT else pa.array(values, from_pandas=True)
         for key, values in columns.items()
     }
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(arrays), sink, compression="zstd", store_schema=False)
-    content = sink.getvalue()
-    replace_file(folder / name, content)
+    content = _parquet(arrays)
+    _replace(folder / name, content)
     return hashlib.sha256(content).hexdigest()
-
-
-def replace_file(path: Path, content: Any) -> None:
-    """Draft, sync, rename, and sync of the folder.
-
-    Raises:
-        ResourceError: the disk is full.
-        ConfigError: the folder cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.draft")
-    with disk_errors(path.parent, ConfigError, kept=KEPT):
-        try:
-            with draft.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except OSError:
-            draft.unlink(missing_ok=True)
-            raise
-        handle = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 class RunFolder:
@@ -103,24 +76,14 @@ class RunFolder:
             OutputInUseError: another coordinator holds it.
             ConfigError: it holds something else, or another run, or cannot be written.
         """
-        filelock = need("filelock", "simulate")
         folder = cls(path, job)
-        try:
-            with disk_errors(path, ConfigError):
-                path.mkdir(parents=True, exist_ok=True)
-                if any(path.iterdir()) and not (path / MANIFEST).exists() and not (path / LOCK).exists():
-                    raise ConfigError("the folder holds something else", where=str(path), expected="an empty folder")
-            lock = filelock.FileLock(path / LOCK, timeout=0)
-            lock.acquire()
-        except filelock.Timeout:
-            raise OutputInUseError(
-                "another run writes there", where=str(path), remedy="wait, or choose another output folder"
-            ) from None
-        try:
+        with disk_errors(path, ConfigError):
+            others = path.exists() and any(not item.name.startswith(".") for item in path.iterdir())
+            if others and not (path / MANIFEST).exists():
+                raise ConfigError("the folder holds something else", where=str(path), expected="an empty folder")
+        with held(path, "another run writes there", remedy="wait, or choose another output folder"):
             folder._begin()
             yield folder
-        finally:
-            lock.release()
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -151,16 +114,14 @@ class RunFolder:
 
     def finish(self, outcomes: Sequence[Outcome], ignored: Sequence[str]) -> dict[str, Any]:
         """Write the quarantine and the counts; returns the manifest. ``ignored``: channels that were left out."""
-        pa, pq = need("pyarrow", "simulate"), need("pyarrow.parquet", "simulate")
+        pa = need("pyarrow", "simulate")
         rows = [(*one, outcome.number) for outcome in outcomes for one in outcome.quarantined]
         table = {
             "subject": pa.array([row[0] for row in rows], pa.string()),
             "reason": pa.array([row[1] for row in rows], pa.string()),
             "part": pa.array([row[2] for row in rows], pa.int64()),
         }
-        sink = pa.BufferOutputStream()
-        pq.write_table(pa.table(table), sink, compression="zstd", store_schema=False)
-        replace_file(self.path / QUARANTINE, sink.getvalue())
+        _replace(self.path / QUARANTINE, _parquet(table))
         counts: dict[str, int] = {}
         for outcome in outcomes:
             for status, number in outcome.subjects.items():
@@ -187,11 +148,10 @@ class RunFolder:
                 )
         else:
             self._write({"format": FORMAT, "complete": False, "job": about, "versions": _versions()})
-        for draft in self.path.glob(".*.draft"):
-            draft.unlink(missing_ok=True)
+        remove_drafts(self.path)
         ledger = self.path / LEDGER
         if ledger.exists() and not ledger.read_bytes().endswith(b"\n"):  # cut off while it was written
-            replace_file(ledger, "".join(f"{line}\n" for line in self._lines()).encode())
+            _replace(ledger, "".join(f"{line}\n" for line in self._lines()))
 
     def _lines(self) -> list[str]:
         ledger = self.path / LEDGER
@@ -200,7 +160,7 @@ class RunFolder:
         return [line for line in ledger.read_text(errors="replace").split("\n")[:-1] if line]
 
     def _write(self, manifest: dict[str, Any]) -> None:
-        replace_file(self.path / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+        _replace(self.path / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -209,6 +169,18 @@ def read_summary(path: Path) -> dict[str, Any]:
     if not manifest.get("complete"):
         raise InputError("no complete run here", where=str(path), remedy="run neurotwin score again")
     return dict(manifest["subjects"])
+
+
+def _replace(path: Path, content: Any) -> None:
+    with disk_errors(path.parent, ConfigError, kept=KEPT):
+        write_whole(path, content)
+
+
+def _parquet(columns: dict[str, Any]) -> Any:
+    """Equal columns make equal bytes."""
+    pa, sink = need("pyarrow", "simulate"), need("pyarrow", "simulate").BufferOutputStream()
+    need("pyarrow.parquet", "simulate").write_table(pa.table(columns), sink, compression="zstd", store_schema=False)
+    return sink.getvalue()
 
 
 def _outcome(line: str) -> Outcome | None:

@@ -22,9 +22,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from neurotwin.chain import START, chained, unchained
 from neurotwin.errors import IntegrityError, StoreError
 
-START = "0" * 64
 LONGEST = 4096
 """Bytes of a line, at most."""
 
@@ -67,9 +67,8 @@ class Audit:
         os.close(self._file)
 
     def _write(self, entry: Mapping[str, Any], before: str, number: int) -> None:
-        line = {"n": number, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), **entry, "before": before}
-        text = json.dumps(line, separators=(",", ":"))
-        whole = f'{text[:-1]},"hash":"{_hash(text)}"}}\n'.encode()
+        line = {"n": number, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), **entry}
+        whole = chained(line, before)
         if os.write(self._file, whole) < len(whole):  # a disk that is nearly full takes a part; the next one mends it
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -102,19 +101,12 @@ def verify_audit(path: str | Path) -> int:
     return number + 1
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _parse(line: bytes, path: Path, place: int) -> tuple[str, int, str]:
     """Hash of the line before, number, and hash of a line that is whole."""
     try:
-        content = json.loads(line)
-        own = content.pop("hash")
-        if _hash(json.dumps(content, separators=(",", ":"))) != own:
-            raise _broken(path, place)
-        return str(content["before"]), int(content["n"]), str(own)
-    except (ValueError, KeyError, TypeError, AttributeError):
+        content = unchained(line)
+        return str(content["before"]), int(content["n"]), str(content["hash"])
+    except (ValueError, KeyError, TypeError):
         raise _broken(path, place) from None
 
 

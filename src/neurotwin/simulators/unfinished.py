@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from neurotwin.cohort import Cohort, read_manifest, write_manifest, write_shard
-from neurotwin.disk import disk_errors
+from neurotwin.disk import disk_errors, remove_drafts, write_whole
 from neurotwin.errors import CohortError, OutputInUseError
 from neurotwin.extras import need
 from neurotwin.schema import Schema
@@ -68,8 +68,7 @@ class Unfinished:
                 remedy="choose another output folder",
             )
         _write_json(note, self.about)
-        for draft in shards.glob(".[0-9]*"):
-            shutil.rmtree(draft)
+        remove_drafts(self.folder, self.work, shards)
 
     def note_of(self, number: int) -> dict[str, Any] | None:
         """What is known about a whole shard; None, after removing what there is of it, if it has to be made."""
@@ -131,9 +130,7 @@ def _plain(content: Any) -> Any:
 
 
 def _write_json(path: Path, content: Any) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(json.dumps(content, indent=1) + "\n")
-    draft.replace(path)
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def _sha256(path: Path) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from neurotwin.disk import write_whole
 from neurotwin.overrides import quoted
 from neurotwin.sweep.curve import read_curve
 from neurotwin.sweep.process import GRACE, Process
@@ -122,9 +123,7 @@ class Attempt:
         """Write trial.json: what the folder is, for people."""
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {"number": self.number, "state": state, "params": self.params, **more}
-        draft = self.folder / ".trial.json"
-        draft.write_text(json.dumps(content, indent=1) + "\n")
-        draft.replace(self.folder / "trial.json")
+        write_whole(self.folder / "trial.json", json.dumps(content, indent=1) + "\n")
 
     def _steps(self) -> Iterator[tuple[str, int | None]]:
         for seed in self._settings.seeds or (None,):

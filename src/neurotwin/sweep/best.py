@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from neurotwin.disk import write_whole
 from neurotwin.overrides import experiment_file
 
 BEST = "best.yaml"
@@ -28,7 +29,5 @@ def write_best(folder: Path, name: str, objectives: Mapping[str, str], trial: An
     text, left = experiment_file(overrides, comments)
     if left:
         text = text.replace("\n", f"\n# A file cannot say: {' '.join(left)}\n", 1)
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(text)
-    draft.replace(path)
+    write_whole(path, text)
     return path

@@ -12,8 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from neurotwin.errors import ConfigError, OutputInUseError
-from neurotwin.extras import need
+from neurotwin.errors import ConfigError
 from neurotwin.sweep.attempt import TRAIN, Attempt, Outcome
 from neurotwin.sweep.process import GRACE
 from neurotwin.sweep.settings import Settings
@@ -68,28 +67,6 @@ class Workplace:
 def driver_name() -> str:
     """Who drives: told with each trial."""
     return f"{socket.gethostname()}:{os.getpid()}"
-
-
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the folder of a sweep; raises OutputInUseError when another driver has it."""
-    filelock = need("filelock", "simulate")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
-    except filelock.Timeout:
-        raise OutputInUseError(
-            "another driver works in the folder",
-            where=str(folder),
-            remedy="wait for it, give it more --jobs, or choose another folder: -o",
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"the folder cannot be used ({type(error).__name__})", where=str(folder)) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class Driver:

@@ -43,7 +43,7 @@ def render(results: Results, experiment: Path | None) -> str:
         f"Sweep {results.name}",
         [(identity, title) for identity, (title, _) in shown.items()],
         f"{facts(counts(results.trials))}\n{sections}",
-        summary=f"{len(results.keys)} keys searched; {what}.",
+        summary=f"{len(results.keys)} {'key' if len(results.keys) == 1 else 'keys'} searched; {what}.",
         how=f" Made with <code>neurotwin sweep report</code> (Optuna {text(need('optuna', 'sweep').__version__)}).",
         style=STYLE,
     )

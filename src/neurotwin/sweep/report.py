@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from neurotwin.disk import disk_errors, write_whole
 from neurotwin.errors import ConfigError
 from neurotwin.extras import need
 from neurotwin.sweep.best import write_best
@@ -33,8 +34,8 @@ def report_sweep(folder: Path, *, storage: str = "", best: int | None = None) ->
 
     Raises:
         IntegrityError: no sweep in the folder.
-        ConfigError: no such trial, or no sweep of that name in the storage.
-        ResourceError: the storage does not answer.
+        ConfigError: no such trial, no sweep of that name in the storage, or the folder cannot be written.
+        ResourceError: the storage does not answer, or the disk is full.
         ExtraMissingError: matplotlib is not installed.
     """
     need("matplotlib", "viz")
@@ -42,14 +43,10 @@ def report_sweep(folder: Path, *, storage: str = "", best: int | None = None) ->
     card = read_card(folder)
     results = read_results(storage or card["storage"], card["name"])
     chosen = results.best if best is None else _trial(results, best)
-    experiment = write_best(folder, results.name, results.objectives, chosen) if chosen else None
-    frame = table_of(results)
-    draft = folder / f".{TABLE}"
-    frame.to_parquet(draft, index=False)
-    draft.replace(folder / TABLE)
-    page = folder / f".{PAGE}"
-    page.write_text(render(results, experiment), encoding="utf-8")
-    page.replace(folder / PAGE)
+    with disk_errors(folder, ConfigError):
+        experiment = write_best(folder, results.name, results.objectives, chosen) if chosen else None
+        write_whole(folder / TABLE, table_of(results).to_parquet(index=False))
+        write_whole(folder / PAGE, render(results, experiment))
     return Report((folder / TABLE, folder / PAGE), experiment, counted(results.trials))
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from neurotwin.cohort import read_manifest
-from neurotwin.errors import IntegrityError
+from neurotwin.disk import held, write_whole
+from neurotwin.errors import ConfigError, IntegrityError
 from neurotwin.sweep.attempt import TRAIN
 from neurotwin.sweep.best import best_trial, write_best
-from neurotwin.sweep.driver import Driver, Workplace, driver_name, held
+from neurotwin.sweep.driver import Driver, Workplace, driver_name
 from neurotwin.sweep.process import GRACE
 from neurotwin.sweep.settings import Settings, check_trials, read_settings
 from neurotwin.sweep.storage import without_password
@@ -78,7 +79,9 @@ def run_sweep(
     identity = settings.identity() | _data(settings, config)
     place = Workplace(folder, jobs, tuple(gpus), tuple(_more(settings, config)), grace, train)
     shown = without_password(url)
-    with held(folder), closing(Study(url, settings, driver=driver_name(), heartbeat=heartbeat)) as study:
+    remedy = "wait for it, give it more --jobs, or choose another folder: -o"
+    holding = held(folder, "another driver works in the folder", remedy=remedy)
+    with holding, closing(Study(url, settings, driver=driver_name(), heartbeat=heartbeat)) as study:
         study.begin(resume=resume, identity=identity)
         write_card(folder, settings, shown)
         with view_of(settings, tell) as view:
@@ -94,17 +97,19 @@ def run_sweep(
 def write_card(folder: Path, settings: Settings, storage: str) -> None:
     """Write what `neurotwin sweep report` needs to find the trials again."""
     content = {"name": settings.name, "storage": storage, "objectives": dict(settings.objectives)}
-    (folder / CARD).write_text(json.dumps(content, indent=1) + "\n")
+    write_whole(folder / CARD, json.dumps(content, indent=1) + "\n")
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Back from `write_card`; raises IntegrityError when the folder holds no sweep."""
+    """Back from `write_card`. Raises ConfigError when the folder holds no sweep, IntegrityError when it is damaged."""
     try:
         return dict(json.loads((folder / CARD).read_text()))
-    except (OSError, ValueError, TypeError):
-        raise IntegrityError(
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(
             "no sweep here", where=str(folder), expected=f"a folder with {CARD}", remedy="run one: neurotwin sweep"
         ) from None
+    except (OSError, ValueError, TypeError):
+        raise IntegrityError("the sweep's card cannot be read", where=str(folder / CARD)) from None
 
 
 def _data(settings: Settings, config: dict[str, Any]) -> dict[str, Any]:

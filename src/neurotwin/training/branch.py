@@ -58,14 +58,15 @@ class Parent:
     def give(self, model: Surrogate) -> None:
         """Put the weights into a model. Raises ConfigError unless all of them fit."""
         own = model.state_dict()
+        names = own.keys() | self.weights.keys()
         unlike = sorted(
             name
-            for name in own.keys() | self.weights.keys()
+            for name in names
             if name not in own or name not in self.weights or own[name].shape != self.weights[name].shape
         )
         if unlike:
             raise ConfigError(
-                f"{len(unlike)} of {len(own)} weights do not fit the model, such as {unlike[0]}",
+                f"{len(unlike)} of {len(names)} weights do not fit the model, such as {unlike[0]}",
                 where=self.card["run"],
                 expected="a model of the same kind and sizes",
             )

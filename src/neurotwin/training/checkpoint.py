@@ -15,8 +15,8 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from neurotwin.disk import write_whole
 from neurotwin.errors import IntegrityError, ResourceError
-from neurotwin.training.durable import write_bytes
 
 FORMAT = "neurotwin-checkpoint-2"
 
@@ -52,7 +52,7 @@ def write_checkpoint(path: Path, content: dict[str, Any], *, previous: Path | No
     path.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"format": FORMAT, "document": document, "sha256": _digest(document, tensors)}
     try:
-        write_bytes(path, save(tensors, metadata), keep=previous)
+        write_whole(path, save(tensors, metadata), keep=previous)
     except OSError as error:
         raise ResourceError(
             "the checkpoint could not be written",

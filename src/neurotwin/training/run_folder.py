@@ -1,6 +1,5 @@
 """The folder of a training run: what is in it, who holds it, and how it is read back."""
 
-import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock, Timeout
 
+from neurotwin import disk
 from neurotwin.bundle import MANIFEST
-from neurotwin.errors import ConfigError, IntegrityError, OutputInUseError, ResourceError, SchemaError
+from neurotwin.errors import ConfigError, IntegrityError, SchemaError
 from neurotwin.scaling import Scaling
 from neurotwin.schema import Schema
-from neurotwin.training.durable import remove_drafts, write_text
 
 CONFIG, SCHEMA, SCALING, DATA, METRICS = "config.yaml", "schema.json", "scaling.json", "data.json", "metrics.json"
 LOG = "metrics.csv"
@@ -30,33 +28,16 @@ def held(folder: Path) -> Iterator[None]:
         ConfigError: it cannot be used.
         ResourceError: the disk is full.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise OutputInUseError(
-            "another run holds the output folder", where=str(folder), remedy="choose another paths.output_dir or wait"
-        ) from None
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise ResourceError("the disk is full", where=str(folder), remedy="make room and run again") from None
-        raise ConfigError(
-            f"the output folder cannot be used ({type(error).__name__})",
-            where=str(folder),
-            expected="a folder that can be written",
-        ) from None
-    try:
-        remove_drafts(folder, folder / CHECKPOINTS)
+    remedy = "choose another paths.output_dir or wait"
+    with disk.held(folder, "another run holds the output folder", remedy=remedy):
+        disk.remove_drafts(folder, folder / CHECKPOINTS)
         yield
-    finally:
-        lock.release()
 
 
 def write_setting(folder: Path, config: dict[str, Any], schema: Schema, scaling: Scaling, data: dict[str, Any]) -> None:
     """Write what a run is made of, before it starts."""
-    write_text(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
-    write_text(folder / SCHEMA, schema.model_dump_json(indent=1) + "\n")
+    disk.write_whole(folder / CONFIG, yaml.safe_dump(config, sort_keys=False))
+    disk.write_whole(folder / SCHEMA, schema.model_dump_json(indent=1) + "\n")
     write_json(folder / SCALING, scaling.to_dict())
     write_json(folder / DATA, data)
 
@@ -110,7 +91,7 @@ def keep_log(folder: Path) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON at once."""
-    write_text(path, json.dumps(content, indent=1) + "\n")
+    disk.write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -128,6 +109,21 @@ def read_config(folder: Path) -> dict[str, Any]:
         return dict(yaml.safe_load((folder / CONFIG).read_text()))
     except (yaml.YAMLError, TypeError, ValueError):
         raise IntegrityError("the run's configuration cannot be read", where=str(folder / CONFIG)) from None
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """What a run wrote when it ended. Raises ConfigError while it has not, and IntegrityError when it is damaged."""
+    try:
+        return dict(json.loads((folder / METRICS).read_text()))
+    except FileNotFoundError:
+        raise ConfigError(
+            "the run has not ended",
+            where=str(folder),
+            expected=f"a folder with {METRICS}",
+            remedy="go on with it: resume=true",
+        ) from None
+    except (OSError, TypeError, ValueError):
+        raise IntegrityError("the run's metrics cannot be read", where=str(folder / METRICS)) from None
 
 
 def read_setting(folder: Path) -> tuple[Schema, Scaling, dict[str, Any]]:

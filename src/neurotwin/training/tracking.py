@@ -34,7 +34,7 @@ class GuardedTracker(Logger):
     def __init__(
         self,
         tracker: Logger,
-        patience: float = 5.0,
+        patience: float = 20.0,
         farewell: float = 30.0,
         closing: Callable[[], None] = lambda: None,
     ) -> None:
@@ -145,9 +145,8 @@ class Mlflow(MLFlowLogger):
         try:
             super().__init__(tracking_uri=tracking_uri, **more)
         except ModuleNotFoundError:
-            raise ExtraMissingError(
-                "mlflow is not installed", remedy="install it with: pip install 'neurotwin[track]', or choose another logger"
-            ) from None
+            remedy = "install it with: pip install 'neurotwin[track]', or choose another logger"
+            raise ExtraMissingError("mlflow is not installed", remedy=remedy) from None
 
 
 def finish_wandb() -> None:

@@ -1,6 +1,5 @@
 """Train one surrogate and leave a run folder."""
 
-import errno
 import logging
 import os
 import time
@@ -21,6 +20,7 @@ from lightning.pytorch.loggers import Logger
 from neurotwin import __version__
 from neurotwin.cohort import read_manifest
 from neurotwin.data import CohortData
+from neurotwin.disk import FULL
 from neurotwin.errors import ConfigError, IntegrityError, ResourceError, SolverError
 from neurotwin.models import Surrogate
 from neurotwin.scaling import Scaling
@@ -37,8 +37,6 @@ from neurotwin.training.tracking import guarded
 
 log = logging.getLogger(__name__)
 ModelFactory = Callable[[Schema, Scaling], Surrogate]
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""What the system says where no more can be written."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +89,6 @@ def train(recipe: Recipe) -> dict[str, Any]:
                 )
             if recipe.resume and checkpoint is None and trainer.is_global_zero:
                 log.warning("no checkpoint to resume from in %s: the run begins anew", recipe.output_dir)
-            if parent is not None and checkpoint is None:
-                parent.give(module.model)
             return _train(recipe, module, trainer, scaling, checkpoint, parent)
     except OSError as error:
         if error.errno not in FULL:
@@ -142,6 +138,8 @@ def _prepare(recipe: Recipe) -> tuple[SurrogateTraining, pl.Trainer, Scaling, Pa
         part()
     model = recipe.model(cohort.schema, scaling)
     recipe.data.max_step, recipe.data.events = model.solver.max_step, model.tells_risk
+    if parent is not None:
+        parent.give(model)
     if recipe.compiled:
         compile_networks(model)
     module = recipe.training(model, recipe.loss, recipe.optimizer, recipe.scheduler, seed=recipe.seed)

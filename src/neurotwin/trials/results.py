@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 import neurotwin
-from neurotwin.errors import OutputInUseError
+from neurotwin.disk import disk_errors, write_whole
+from neurotwin.errors import ConfigError, OutputInUseError
 from neurotwin.extras import need
 from neurotwin.trials.design import Design
 from neurotwin.trials.report_page import render_page
@@ -22,7 +23,9 @@ def write_trial(folder: Path, trial: Trial, design: Design, config: dict[str, An
     """Write all three files, the page last; returns the page.
 
     Raises:
-        OutputInUseError: the folder holds a trial of another configuration.
+        OutputInUseError: see `check_folder`.
+        ConfigError: it cannot be written.
+        ResourceError: the disk is full.
     """
     folder = Path(folder)
     about = {
@@ -35,37 +38,37 @@ def write_trial(folder: Path, trial: Trial, design: Design, config: dict[str, An
         "configuration": config,
     }
     numbers = _plain(about | trial.numbers)
-    _check(folder, numbers["configuration"])
+    check_folder(folder, config)
     page = render_page(trial, design, command=command)
-    folder.mkdir(parents=True, exist_ok=True)
-    table = need("pyarrow", "simulate").table(subject_columns(trial, design))
-    draft = folder / f".{SUBJECTS}.draft"
-    need("pyarrow.parquet", "simulate").write_table(table, draft, compression="zstd")
-    draft.replace(folder / SUBJECTS)
-    _write(folder / NUMBERS, json.dumps(numbers, indent=1, allow_nan=False) + "\n")
-    _write(folder / PAGE, page)
+    arrow = need("pyarrow", "simulate")
+    sink = arrow.BufferOutputStream()
+    table = arrow.table(subject_columns(trial, design))
+    need("pyarrow.parquet", "simulate").write_table(table, sink, compression="zstd")
+    with disk_errors(folder, ConfigError):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / SUBJECTS, sink.getvalue())
+        write_whole(folder / NUMBERS, json.dumps(numbers, indent=1, allow_nan=False) + "\n")
+        write_whole(folder / PAGE, page)
     return folder / PAGE
 
 
-def _check(folder: Path, configuration: Any) -> None:
-    """Another trial's numbers are not overwritten; the same trial may be run again."""
+def check_folder(folder: Path, config: dict[str, Any]) -> None:
+    """Raises OutputInUseError where the folder holds another trial or other files; the same trial may be run again."""
     path = folder / NUMBERS
     if not path.exists():
+        if folder.is_dir() and any(not item.name.startswith(".") for item in folder.iterdir()):
+            raise OutputInUseError(
+                "the folder holds something else", where=str(folder), expected="an empty folder, or a new one"
+            )
         return
     try:
-        same = json.loads(path.read_text())["configuration"] == configuration
+        same = json.loads(path.read_text())["configuration"] == _plain(config)
     except (ValueError, KeyError, TypeError):
         same = False
     if not same:
         raise OutputInUseError(
             "the folder holds another trial", where=str(folder), expected="a new folder", remedy="choose another -o"
         )
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 def subject_columns(trial: Trial, design: Design) -> dict[str, Any]:

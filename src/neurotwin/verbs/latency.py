@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from neurotwin.disk import write_whole
 from neurotwin.errors import BundleError, NeurotwinError
 
 LATENCY_FILE = "latency.json"
@@ -84,7 +85,7 @@ def main(run: Path) -> int:
     except NeurotwinError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    (run / LATENCY_FILE).write_text(json.dumps(found) + "\n")
+    write_whole(run / LATENCY_FILE, json.dumps(found) + "\n")
     return 0
 
 

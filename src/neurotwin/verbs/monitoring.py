@@ -135,14 +135,12 @@ def sample(cohort: Any, most: int, min_visits: int = 1) -> Any:
 
 
 def make_folder(folder: Path) -> None:
-    """Raises InputError where it cannot be made."""
+    """Raises InputError where it cannot be made, ResourceError when the disk is full."""
+    from neurotwin.disk import disk_errors
     from neurotwin.errors import InputError
 
-    try:
+    with disk_errors(folder, InputError):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = (error.strerror or "cannot be made").lower()
-        raise InputError(reason, where=str(folder), expected="a folder, or room for one") from None
 
 
 def check_target(path: Path | None) -> None:
@@ -182,9 +180,12 @@ def _tell(report: Any) -> None:
 def _write(report: Any, path: Path) -> None:
     import json
 
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    draft.replace(path)
+    from neurotwin.disk import disk_errors, write_whole
+    from neurotwin.errors import InputError
+
+    content = json.dumps(report.to_dict(), indent=1, allow_nan=False) + "\n"
+    with disk_errors(path, InputError):
+        write_whole(path, content)
 
 
 def _next(report: Any, bundle: Path, cohort: Path, html: Path | None) -> str:

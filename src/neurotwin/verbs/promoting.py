@@ -27,6 +27,8 @@ def promote(
     json: Annotated[Path | None, typer.Option("--json", help="Write the verdict here too.")] = None,
 ) -> None:
     """Judge a bundle by a gate and make it the champion if every rule holds. Exit code 5 if one does not."""
+    from neurotwin.disk import disk_errors, write_whole
+    from neurotwin.errors import InputError
     from neurotwin.registry import Registry
     from neurotwin.verbs.monitoring import VERDICT, check_target
 
@@ -36,7 +38,8 @@ def promote(
     _tell(verdict)
     action = keep.settle(loaded, verdict)
     if json is not None:
-        json.write_text(verdict.text, encoding="utf-8")
+        with disk_errors(json, InputError):
+            write_whole(json, verdict.text)
     name, version = loaded.name, loaded.version
     if action == "promote":
         print(f"{name} {version} is the champion", file=sys.stderr)

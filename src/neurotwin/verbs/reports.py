@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from neurotwin.cohort import Cohort, read_manifest
+from neurotwin.disk import disk_errors, write_whole
 from neurotwin.errors import InputError
 from neurotwin.evaluation.report import write_report as write_html
 from neurotwin.evaluation.results import EvaluationReport
@@ -14,11 +15,11 @@ from neurotwin.extras import need
 
 
 def write_report(report: EvaluationReport, path: Path) -> None:
-    """Write the report as JSON, at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}")
-    draft.write_text(json.dumps(report.to_dict(), indent=1) + "\n")
-    draft.replace(path)
+    """Write the report as JSON, at once. Raises InputError when it cannot be written, ResourceError on a full disk."""
+    content = json.dumps(report.to_dict(), indent=1) + "\n"
+    with disk_errors(path, InputError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
 
 
 def check_page(path: Path | None) -> None:

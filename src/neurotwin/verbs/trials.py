@@ -1,5 +1,6 @@
 """neurotwin trial. It imports what it needs when it runs, so that ``--help`` stays fast."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,26 +31,31 @@ def trial(
     more = [f"twins={twins}"] if twins else []
     more += [f"bundle={bundle}"] if bundle else []
     overrides = [*context.args, *more]
-    done, design, config = run(overrides)
-    page = write_trial(output, done, design, config, command=f"neurotwin trial {' '.join(overrides)} -o {output}")
+    done, design, config = run(overrides, output)
+    page = write_trial(
+        output, done, design, config, command=f"neurotwin trial {shlex.join([*overrides, '-o', str(output)])}"
+    )
     flow = done.numbers["flow"]
     print(
         f"{flow['screened']} screened, {flow['eligible']} eligible, {flow['randomised']} randomised; report: {page}",
         file=sys.stderr,
     )
-    others = [one for one in context.args if not one.startswith("seed=")]
-    tell_next(f"neurotwin trial {' '.join(others)} seed={config['seed'] + 1} -o {output}_2")
+    again = [one for one in overrides if not one.startswith("seed=")] + [f"seed={config['seed'] + 1}"]
+    tell_next(f"neurotwin trial {shlex.join([*again, '-o', f'{output}_2'])}")
 
 
-def run(overrides: Sequence[str]) -> tuple[Any, Any, dict[str, Any]]:
-    """Compose ``trial.yaml`` with overrides and run; returns the trial, its design and its configuration."""
+def run(overrides: Sequence[str], folder: Path) -> tuple[Any, Any, dict[str, Any]]:
+    """Compose ``trial.yaml`` with overrides and run, unless ``folder`` is taken; returns the trial, its design and its
+    configuration."""
     from neurotwin.extras import need
     from neurotwin.runtime import Predictor
+    from neurotwin.trials.results import check_folder
     from neurotwin.trials.run_trial import run_trial
 
     for module, extra in (("statsmodels", "baselines"), ("matplotlib", "viz")):
         need(module, extra)
     design, world, config = design_of(overrides)
+    check_folder(folder, config)
     bundle = None if config["bundle"] is None else Predictor.load(config["bundle"])
     return run_trial(design, world, seed=config["seed"], twins=config["twins"], bundle=bundle), design, config
 
@@ -61,6 +67,7 @@ def design_of(overrides: Sequence[str]) -> tuple[Any, Any, dict[str, Any]]:
     from neurotwin.trials.world import World
 
     config = compose.compose("trial", overrides)
+    config.pop("paths", None)  # the folder is told by --output, and no part of what is asked
     world = World(
         **{name: compose.build(config[name], name) for name in PARTS},
         method=config["method"],

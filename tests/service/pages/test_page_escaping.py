@@ -13,7 +13,7 @@ from neurotwin.runtime import Predictor
 from neurotwin.service.pages.card import card
 from neurotwin.service.pages.frame import as_data
 from neurotwin.service.pages.spark import spark
-from neurotwin.store import PatientSummary, SavedForecast, Store
+from neurotwin.store import PatientSummary, Store
 
 HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onload='x", "</script><b>", "{0} %s &amp;"]
 
@@ -57,10 +57,11 @@ def test_the_population(stored, monkeypatch, name):
     moment = datetime(2026, 1, 5, tzinfo=UTC)
     row = {"t": 1.0, "after": 1.0, "channel": name, "unit": name, "median": 2.0, "interval": {"lo": 1.0, "hi": 3.0}}
     answer = {"status": name, "prediction": [row, {**row, "after": 2.0}]}
-    summary = PatientSummary(name, 1, moment, moment, name, name, 0.4, moment, False)
-    last = SavedForecast(1, name, "", {"name": name}, answer, name, 0.4, 1, False, moment)
+    event = {"channel": name, "above": 1.0, "unit": name, "within": 1.0, "time_unit": name}
+    told = {"forecast": 7, "model": name, "status": name, "risk": 0.4, "event": event, "made": moment, "current": False}
+    summary = PatientSummary(name, 1, moment, moment, **told)
     monkeypatch.setattr(Store, "patients", lambda *_: [summary])
-    monkeypatch.setattr(Store, "forecasts", lambda *_, **__: [last])
+    monkeypatch.setattr(Store, "answers", lambda *_: {7: answer})
     own = {"table", "caption", "thead", "tbody", "tr", "th", "td", "a", "svg", "rect", "path", "small", "time", "nav"}
     query = dict.fromkeys(("prefix", "model", "status", "since", "min_risk", "order", "page"), name)
     page = is_tame(stored.get("/population", params=query).text, known | own)

@@ -202,3 +202,16 @@ def test_a_rule_about_what_is_not_there_is_refused(gru_bundle):
     ):
         with pytest.raises(ConfigError, match="gate"):
             judged(Predictor.load(gru_bundle), None, make_cohort(60), **rules)
+
+
+def test_a_folder_that_is_no_registry_is_refused_before_anything_is_judged(
+    run, version_of, cohort_folder, gate_file, tmp_path
+):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("mine")
+    bundle, where = version_of("0.1.0"), ("--cohort", cohort_folder, "--gate", gate_file())
+    code, _, err = run("promote", bundle, "--registry", tmp_path / "thesis", *where)
+    assert code == 2 and "holds something else" in err and err.count("\n") == 1
+    assert [item.name for item in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
+    code, _, err = run("promote", bundle, "--registry", tmp_path / "thesis" / "chapter.tex", *where)
+    assert code == 2 and err.count("\n") == 1

@@ -9,7 +9,9 @@ A decision stands from the moment its line is in the history; its bundle and ver
 the old champion or the new one, never none. Writers hold a lock; readers need none.
 """
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -31,6 +33,8 @@ FORMAT = 1
 PATIENCE = 10.0
 """Seconds that a writer waits for another one."""
 KEPT = "the registry is whole"
+OWN = {".lock", "aliases.json", "models", "verdicts"}
+"""What a crash may leave before the first decision."""
 
 
 class Registry:
@@ -76,6 +80,20 @@ class Registry:
             raise ConfigError(f"no {alias} of {name}", where=str(self.folder), expected=f"one of {known}")
         self._check(name, found)
         return self._bundle(name, found.version)
+
+    def prepare(self) -> None:
+        """Make the folder where there is none. To be asked before a judgement, which takes its time.
+
+        Raises ConfigError when it holds something else or cannot be written.
+        """
+        with disk_errors(self.folder, ConfigError, kept=KEPT):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not self._history.exists() and {item.name for item in self.folder.iterdir()} - OWN:
+                raise ConfigError(
+                    "the folder holds something else", where=str(self.folder), expected="a registry, or an empty folder"
+                )
+            if not os.access(self.folder, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def settle(self, bundle: Bundle, verdict: Verdict) -> Action:
         """Take a judged bundle in: as the champion where the verdict held, else as the candidate.

@@ -29,7 +29,7 @@ def course_plot(results: Results) -> Drawing:
             best = min(best, sign * value)
             so_far.append(sign * best)
         axes.step([trial.number for trial in done], so_far, where="post", color=BEST, lw=1.4)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.set(xlabel="trial", ylabel=_words(name))
         _limit(axes, [*values, *last])
     return drawing
@@ -80,7 +80,7 @@ def coordinates_plot(results: Results) -> Drawing:
     rows = {key: _places(results, key) for key in keys}
     values = [trial.values[0] for trial in results.complete]
     low, high = min(values), max(values)
-    with Drawing(max(4.6, 1.5 * (len(keys) + 1)), 3.4) as drawing:
+    with Drawing(max(8.6, 1.5 * (len(keys) + 1)), 3.4) as drawing:  # the page shows it twice as wide as the others
         axes = drawing.axes
         for rank, trial in enumerate(done):
             heights = [rows[key][0][_key(trial.params[key])] for key in keys]

@@ -34,6 +34,7 @@ def promote(
 
     check_target(json)
     keep = Registry(registry)
+    keep.prepare()
     loaded, verdict = judge_bundle(bundle, keep, cohort, gate, part, bootstrap)
     _tell(verdict)
     action = keep.settle(loaded, verdict)
